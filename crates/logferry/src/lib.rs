@@ -1,0 +1,1 @@
+//! The command people type: run, check, init, send, search, bench.

@@ -1,0 +1,1 @@
+//! Raw batches to event batches: syslog grammar, rules, routing.

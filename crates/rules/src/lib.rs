@@ -1,0 +1,1 @@
+//! The rule chain: VRL programs with Logferry's own functions.

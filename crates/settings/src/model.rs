@@ -1,0 +1,343 @@
+//! The validated settings. Each field's default and its reason stand with it in the sample file,
+//! `deploy/logferry.toml`.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use crate::secret::Secret;
+
+/// Everything that `logferry.toml` can say, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// `data_dir`: where embedded queues and stores live.
+    pub data_dir: PathBuf,
+    /// `[service]`.
+    pub service: ServiceSettings,
+    /// `[broker]`.
+    pub broker: BrokerSettings,
+    /// `[rescue]`; `None` without a `url`.
+    pub rescue: Option<RescueSettings>,
+    /// `[store]`.
+    pub store: StoreSettings,
+    /// `[syslog_server]`.
+    pub syslog_server: IntakeSettings,
+    /// `[parser]`.
+    pub parser: ParserSettings,
+    /// `[shipper_pgsql]`.
+    pub shipper_pgsql: ShipperPgsqlSettings,
+    /// `[shipper_fs]`.
+    pub shipper_fs: ShipperFsSettings,
+}
+
+/// What every process has in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceSettings {
+    /// `log_format`: text for people, JSON for machines.
+    pub log_format: LogFormat,
+    /// `log_level`: a tracing filter such as `info` or `info,broker=debug`.
+    pub log_level: String,
+    /// `http_addr`: where `/metrics`, `/healthz` and `/readyz` are served; `None` for `"off"`. Each service's own section
+    /// may name another (`syslog_server.http_addr` and so on), which is kept in `http_addrs`.
+    pub http_addr: Option<SocketAddr>,
+    /// Service name (`syslog-server`, …) to its own `http_addr`.
+    pub http_addrs: BTreeMap<String, Option<SocketAddr>>,
+    /// `shutdown_grace`: how long a drain may take.
+    pub shutdown_grace: Duration,
+}
+
+/// How log lines of the services themselves look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Which broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BrokerSettings {
+    /// `url = "amqp://…"` or `"amqps://…"`.
+    Amqp(AmqpSettings),
+    /// `url = "embedded"`: SQLite in `data_dir`, for one process.
+    Embedded {
+        /// The folder of the queue files.
+        dir: PathBuf,
+        /// `queue_bytes_max`: bytes of one queue before publishers must wait.
+        queue_bytes_max: u64,
+        /// `delivery_limit`: deliveries of one batch before it is dead-lettered as poison.
+        delivery_limit: u32,
+    },
+}
+
+/// RabbitMQ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AmqpSettings {
+    /// `url` with user, password and vhost in it.
+    pub url: Secret,
+    /// `tls_ca_file`: trust this CA instead of the system's.
+    pub tls_ca_file: Option<PathBuf>,
+    /// `connect_timeout`.
+    pub connect_timeout: Duration,
+    /// `heartbeat`.
+    pub heartbeat: Duration,
+    /// `reconnect_backoff_max`: the longest pause between two attempts.
+    pub reconnect_backoff_max: Duration,
+    /// `queue_bytes_max`: `x-max-length-bytes` of our queues.
+    pub queue_bytes_max: u64,
+    /// `delivery_limit`: `x-delivery-limit` of our queues.
+    pub delivery_limit: u32,
+}
+
+/// The rescue queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RescueSettings {
+    /// `url`: `redis://…` or `rediss://…`.
+    pub url: Secret,
+}
+
+/// Where events are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreSettings {
+    /// `url = "postgresql://…"`.
+    Postgres(PostgresSettings),
+    /// `url = "embedded"`: SQLite in `data_dir`.
+    Sqlite(SqliteSettings),
+}
+
+/// PostgreSQL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresSettings {
+    /// `url` with user, password and database in it, as libpq writes it.
+    pub url: Secret,
+    /// `tls_ca_file`: trust this CA instead of the system's.
+    pub tls_ca_file: Option<PathBuf>,
+    /// `pool_size`: connections of one process.
+    pub pool_size: usize,
+    /// `connect_timeout`.
+    pub connect_timeout: Duration,
+    /// `partition`: how long one partition covers, a day or an hour.
+    pub partition: Duration,
+    /// `partitions_ahead`: partitions made before they are needed.
+    pub partitions_ahead: u32,
+}
+
+/// SQLite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqliteSettings {
+    /// The folder of the database files.
+    pub dir: PathBuf,
+}
+
+/// `[syslog_server]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntakeSettings {
+    /// `[[syslog_server.listener]]`.
+    pub listeners: Vec<ListenerSettings>,
+    /// `batch_bytes_max`: a raw batch closes at this size.
+    pub batch_bytes_max: usize,
+    /// `batch_frames_max`: or with this many frames.
+    pub batch_frames_max: u32,
+    /// `batch_age_max`: or this long after its first frame.
+    pub batch_age_max: Duration,
+    /// `unconfirmed_batches_max`: batches of one listener that may await the broker's confirm; beyond it sockets are not read.
+    pub unconfirmed_batches_max: usize,
+    /// `compression` of raw batches.
+    pub compression: Compression,
+}
+
+/// How batches are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not.
+    None,
+    /// LZ4 blocks.
+    Lz4,
+}
+
+/// What a listener speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// RELP over TCP.
+    Relp,
+    /// Syslog over TCP (RFC 6587).
+    Tcp,
+    /// Syslog over UDP (RFC 5426).
+    Udp,
+}
+
+/// `[[syslog_server.listener]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerSettings {
+    /// `name`: goes with every event, is part of the routing key, and is unique. Letters, digits, `-` and `_`.
+    pub name: String,
+    /// `protocol`.
+    pub protocol: Protocol,
+    /// `address` to listen on.
+    pub address: SocketAddr,
+    /// `frame_bytes_max`: what is longer is cut, and the event says so.
+    pub frame_bytes_max: usize,
+    /// `idle_timeout` of stream connections; `None` for `"off"`.
+    pub idle_timeout: Option<Duration>,
+    /// `connections_max` in total.
+    pub connections_max: usize,
+    /// `connections_per_peer_max` from one address.
+    pub connections_per_peer_max: usize,
+    /// `receive_buffer`: bytes asked from the kernel for a UDP socket.
+    pub receive_buffer: usize,
+    /// `time_zone`: IANA name, for timestamps that name none. Read by the parser.
+    pub time_zone: String,
+    /// `[syslog_server.listener.tls]`.
+    pub tls: Option<TlsServerSettings>,
+}
+
+/// TLS of a stream listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsServerSettings {
+    /// `cert_file`: PEM, our certificate and then its chain.
+    pub cert_file: PathBuf,
+    /// `key_file`: PEM, its private key.
+    pub key_file: PathBuf,
+    /// `client_ca_file` and `client_cert`: who may connect.
+    pub client_cert: ClientCert,
+}
+
+/// Whether clients show a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientCert {
+    /// They are not asked.
+    Off,
+    /// They may; one that is shown must be signed by this CA.
+    Optional(PathBuf),
+    /// They must, signed by this CA.
+    Required(PathBuf),
+}
+
+/// `[parser]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParserSettings {
+    /// `threads` that parse; default all cores.
+    pub threads: usize,
+    /// `prefetch`: raw batches in flight.
+    pub prefetch: u16,
+    /// `raw`: when the exact bytes stay with the event.
+    pub raw: RawPolicy,
+    /// `batch_bytes_max`: largest body of a batch that is decompressed.
+    pub batch_bytes_max: usize,
+    /// `compression` of event batches.
+    pub compression: Compression,
+    /// `[[parser.program]]`, in the order in which they run.
+    pub programs: Vec<ProgramSettings>,
+}
+
+/// When `raw` is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RawPolicy {
+    /// With every event.
+    Always,
+    /// With events that have a defect.
+    OnDefect,
+    /// With none.
+    Never,
+}
+
+/// One VRL program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramSettings {
+    /// `name`, for messages and metrics.
+    pub name: String,
+    /// Where the source stands: `file`, or the settings file for `source`.
+    pub origin: String,
+    /// The source, read from `file` where the settings name one.
+    pub source: String,
+}
+
+/// `[shipper_pgsql]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShipperPgsqlSettings {
+    /// `queue`.
+    pub queue: String,
+    /// `binding_keys`: routes that this shipper takes, as topic patterns.
+    pub binding_keys: Vec<String>,
+    /// `prefetch`: batches in flight.
+    pub prefetch: u16,
+    /// `transaction_rows_max`: a transaction commits at this many rows.
+    pub transaction_rows_max: usize,
+    /// `transaction_age_max`: or this long after its first batch.
+    pub transaction_age_max: Duration,
+    /// `writers`: transactions at the same time.
+    pub writers: usize,
+    /// `batch_bytes_max`: largest body of a batch that is decompressed.
+    pub batch_bytes_max: usize,
+}
+
+/// `[shipper_fs]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShipperFsSettings {
+    /// `queue`.
+    pub queue: String,
+    /// `binding_keys`: routes that this shipper takes, as topic patterns.
+    pub binding_keys: Vec<String>,
+    /// `prefetch`: batches in flight.
+    pub prefetch: u16,
+    /// `sync_age_max`: files are synced, and their batches acknowledged, this long after the first unsynced byte.
+    pub sync_age_max: Duration,
+    /// `sync_bytes_max`: or after this many bytes.
+    pub sync_bytes_max: usize,
+    /// `idle_close`: a file without new lines is closed after this.
+    pub idle_close: Duration,
+    /// `open_files_max`.
+    pub open_files_max: usize,
+    /// `batch_bytes_max`: largest body of a batch that is decompressed.
+    pub batch_bytes_max: usize,
+    /// `[[shipper_fs.destination]]`.
+    pub destinations: Vec<DestinationSettings>,
+}
+
+/// `[[shipper_fs.destination]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DestinationSettings {
+    /// `name`, for messages and metrics.
+    pub name: String,
+    /// `dir`: everything is written below it.
+    pub dir: PathBuf,
+    /// `path`: template of the file's path below `dir`, such as `{hostname}/{received_at:%Y-%m-%d}.log`.
+    pub path: String,
+    /// `format`.
+    pub format: FileFormat,
+    /// `compression`.
+    pub compression: FileCompression,
+    /// `routes`: events of these routes; all when empty.
+    pub routes: Vec<String>,
+}
+
+/// How a line looks in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileFormat {
+    /// One object a line, `proto/event.schema.json`.
+    Json,
+    /// MessagePack maps, one after the other.
+    Msgpack,
+    /// Elastic Common Schema, one object a line.
+    Ecs,
+    /// RFC 5424.
+    Rfc5424,
+    /// RFC 3164.
+    Rfc3164,
+    /// The form of rsyslog's `RSYSLOG_FileFormat`.
+    Rsyslog,
+    /// The bytes as received.
+    Raw,
+    /// A template string.
+    Template(String),
+}
+
+/// How a file is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileCompression {
+    /// Not.
+    None,
+    /// Zstandard frames.
+    Zstd,
+    /// Gzip members.
+    Gzip,
+}

@@ -1,0 +1,1 @@
+//! Event batches to rows in the store.

@@ -1,0 +1,1 @@
+//! Intake: syslog by RELP, TCP, TLS and UDP into raw batches.

@@ -1,0 +1,1 @@
+//! Private RabbitMQ, Redis and PostgreSQL for tests, and the tools that whole-system tests share.

@@ -1,0 +1,1 @@
+//! Listeners and clients: TCP, UDP, TLS, RELP sessions. Does not know the broker.
