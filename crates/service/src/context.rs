@@ -1,0 +1,53 @@
+//! What a service gets from the process it runs in.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{health::Health, metrics::Metrics};
+
+/// The stop signal, the metrics and the health of one process. Cheap to clone; every clone is the same process.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Cancelled when the process is to drain and end.
+    pub stop: CancellationToken,
+    /// The registry behind `/metrics`.
+    pub metrics: Metrics,
+    /// The state behind `/readyz`.
+    pub health: Health,
+    /// How long the drain after `stop` may take.
+    pub grace: Duration,
+    started: Arc<AtomicBool>,
+}
+
+impl Context {
+    /// A context of its own, as `run_main` makes one and as tests make theirs.
+    #[must_use]
+    pub fn new(grace: Duration) -> Self {
+        Self {
+            stop: CancellationToken::new(),
+            metrics: Metrics::new(),
+            health: Health::new(),
+            grace,
+            started: Arc::default(),
+        }
+    }
+
+    /// Says that all addresses are bound and all that must be there at the start is there. An error after this is
+    /// a failure while running and no longer a failed start, which the exit code tells apart.
+    pub fn started(&self) {
+        self.started.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`started`](Self::started) was called.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        self.started.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,119 @@
+//! The registry behind `/metrics`; what is counted stands with the code that counts.
+
+use std::{any::Any, collections::HashMap, fmt, sync::Arc};
+
+use parking_lot::Mutex;
+use prometheus_client::{
+    encoding::{EncodeMetric, text},
+    metrics::MetricType,
+    registry::{Metric, Registry},
+};
+
+/// All metrics of one process. Cheap to clone; every clone is the same registry.
+#[derive(Clone)]
+pub struct Metrics {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    registry: Registry,
+    /// By name, so that two stages of one process share a family instead of exposing it twice.
+    registered: HashMap<String, Box<dyn Any + Send>>,
+}
+
+impl Metrics {
+    /// An empty registry.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            inner: Arc::default(),
+        }
+    }
+
+    /// Exposes `metric` under `name`, as it is to be scraped, and returns a handle on it.
+    ///
+    /// A name that is there already gives the handle registered first, so that stages which share a process share
+    /// their families and tell themselves apart by a label.
+    ///
+    /// # Panics
+    ///
+    /// When `name` is there already with another type of metric, which is a bug of ours.
+    pub fn register<M>(&self, name: &str, help: &str, metric: M) -> M
+    where
+        M: Metric + Clone,
+    {
+        let mut inner = self.inner.lock();
+        if let Some(first) = inner.registered.get(name) {
+            let first = first.downcast_ref::<M>();
+            return first.expect("one name has one type of metric").clone();
+        }
+        // The encoder writes the suffix itself.
+        let is_counter = matches!(EncodeMetric::metric_type(&metric), MetricType::Counter);
+        let exposed = if is_counter {
+            name.strip_suffix("_total").unwrap_or(name)
+        } else {
+            name
+        };
+        inner
+            .registry
+            .register(exposed, help.trim_end_matches('.'), metric.clone());
+        inner.registered.insert(name.to_owned(), Box::new(metric.clone()));
+        metric
+    }
+
+    /// What `/metrics` answers: the OpenMetrics text.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        text::encode(&mut text, &self.inner.lock().registry).expect("writing to a string does not fail");
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let registered = self.inner.lock().registered.len();
+        f.debug_struct("Metrics")
+            .field("registered", &registered)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+
+    use super::*;
+
+    #[test]
+    fn a_counter_is_scraped_under_the_name_it_was_given() {
+        let metrics = Metrics::new();
+        let cut = metrics.register("frames_cut_total", "Frames that were cut.", <Counter>::default());
+        cut.inc_by(3);
+        let text = metrics.encode();
+        assert!(text.contains("\nframes_cut_total 3\n"), "{text}");
+        assert!(
+            text.contains("# HELP frames_cut Frames that were cut.\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_same_name_twice_is_the_same_metric() {
+        let metrics = Metrics::new();
+        let first = metrics.register("open_files", "Open files.", <Gauge>::default());
+        let second = metrics
+            .clone()
+            .register("open_files", "Open files.", <Gauge>::default());
+        first.set(2);
+        assert_eq!(second.get(), 2);
+        assert_eq!(metrics.encode().matches("# HELP open_files").count(), 1);
+    }
+}
