@@ -90,6 +90,45 @@ impl<'a> Event<'a> {
             defects: Defects::empty(),
         }
     }
+
+    /// The same event, borrowing nothing.
+    #[must_use]
+    pub fn into_owned(self) -> Event<'static> {
+        Event {
+            id: self.id,
+            position: self.position,
+            received_at: self.received_at,
+            peer_addr: owned(self.peer_addr),
+            tls_peer: self.tls_peer.map(owned),
+            listener: owned(self.listener),
+            facility: self.facility,
+            severity: self.severity,
+            timestamp: self.timestamp,
+            hostname: self.hostname.map(owned),
+            app_name: self.app_name.map(owned),
+            procid: self.procid.map(owned),
+            msgid: self.msgid.map(owned),
+            structured_data: self
+                .structured_data
+                .into_iter()
+                .map(SdElement::into_owned)
+                .collect(),
+            message: self.message.map(owned),
+            has_bom: self.has_bom,
+            raw: self.raw.map(|raw| Cow::Owned(raw.into_owned())),
+            tags: self.tags.into_iter().map(owned).collect(),
+            fields: self
+                .fields
+                .into_iter()
+                .map(|(name, value)| (owned(name), value.into_owned()))
+                .collect(),
+            defects: self.defects,
+        }
+    }
+}
+
+fn owned(text: Cow<'_, str>) -> Cow<'static, str> {
+    Cow::Owned(text.into_owned())
 }
 
 /// One `SD-ELEMENT` (RFC 5424 section 6.3).
@@ -99,6 +138,19 @@ pub struct SdElement<'a> {
     pub id: Cow<'a, str>,
     /// Parameters in the order in which they came; a name may stand more than once.
     pub params: Vec<SdParam<'a>>,
+}
+
+impl SdElement<'_> {
+    fn into_owned(self) -> SdElement<'static> {
+        let params = self.params.into_iter().map(|param| SdParam {
+            name: owned(param.name),
+            value: owned(param.value),
+        });
+        SdElement {
+            id: owned(self.id),
+            params: params.collect(),
+        }
+    }
 }
 
 /// One `SD-PARAM`.

@@ -21,6 +21,7 @@
 mod batch;
 mod defects;
 mod event;
+mod grammar;
 mod id;
 mod priority;
 mod time;
@@ -31,6 +32,7 @@ pub use crate::batch::{
 };
 pub use crate::defects::{Defects, FrameDefects};
 pub use crate::event::{Event, SdElement, SdParam};
+pub use crate::grammar::{Grammar, GrammarOptions};
 pub use crate::id::{BatchId, EventId};
 pub use crate::priority::{Facility, Severity, UnknownName};
 pub use crate::time::{EventTime, Timestamp};

@@ -103,7 +103,7 @@ impl fmt::Display for EventTime {
 
 /// Year, month, day of a day number since 1970-01-01 (proleptic Gregorian; H. Hinnant, "chrono-compatible
 /// low-level date algorithms", `civil_from_days`).
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
+pub(crate) fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
@@ -117,6 +117,17 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
         month_index - 9
     };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// The day number since 1970-01-01 of a day of the proleptic Gregorian calendar; the inverse of
+/// [`civil_from_days`], from the same source.
+pub(crate) fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let month_index = if month > 2 { month - 3 } else { month + 9 };
+    let day_of_year = (153 * month_index + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
 }
 
 #[cfg(test)]
@@ -153,6 +164,14 @@ mod tests {
     fn years_that_four_digits_cannot_write_are_clamped() {
         check(i64::MAX, Some(840), 6, "9999-12-31T23:59:59.999999+14:00");
         check(i64::MIN, None, 0, "0000-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn day_numbers_read_back() {
+        for days in -800_000..2_000_000 {
+            let (year, month, day) = civil_from_days(days);
+            assert_eq!(days_from_civil(year, month, day), days);
+        }
     }
 
     #[test]

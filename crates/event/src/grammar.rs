@@ -1,0 +1,124 @@
+//! From the bytes of a frame to an event: RFC 5424, the RFC 3164 family and JSON, recognised per frame.
+//!
+//! Any bytes give an event, perhaps with defects, in time linear in their length. Everything that the event
+//! holds is a slice of the frame; memory is taken only for structured data, for escapes that had to be undone
+//! and for text that was not valid UTF-8.
+
+mod cursor;
+mod header;
+mod rfc5424;
+mod wall_time;
+
+use std::borrow::Cow;
+
+use jiff::tz::TimeZone;
+
+use self::cursor::Cursor;
+use crate::{
+    batch::Frame,
+    defects::Defects,
+    event::Event,
+    id::{BatchId, EventId},
+};
+
+/// What a [`Grammar`] cannot read from the lines themselves.
+#[derive(Debug, Clone)]
+pub struct GrammarOptions {
+    /// For timestamps that name no zone.
+    pub time_zone: TimeZone,
+}
+
+impl Default for GrammarOptions {
+    /// UTC.
+    fn default() -> Self {
+        Self {
+            time_zone: TimeZone::UTC,
+        }
+    }
+}
+
+/// Parses frames of one listener. Build it once; it is used from any number of threads.
+///
+/// ```
+/// use event::{BatchId, Frame, FrameDefects, Grammar, GrammarOptions, Timestamp};
+///
+/// let grammar = Grammar::new(GrammarOptions::default());
+/// let frame = Frame {
+///     position: 0,
+///     received_at: Timestamp::now(),
+///     peer_addr: "192.0.2.1:40000",
+///     tls_peer: None,
+///     defects: FrameDefects::empty(),
+///     bytes: b"<34>1 2003-10-11T22:14:15.003Z mymachine.example.com su - ID47 - 'su root' failed",
+/// };
+/// let event = grammar.parse(&frame, BatchId::mint(), "tcp");
+/// assert_eq!(event.app_name.as_deref(), Some("su"));
+/// assert!(event.defects.is_empty());
+/// ```
+#[derive(Debug, Clone)]
+pub struct Grammar {}
+
+impl Grammar {
+    /// Works out what parsing needs again and again.
+    #[must_use]
+    pub fn new(_options: GrammarOptions) -> Self {
+        Self {}
+    }
+
+    /// The event of `frame`, which stands in the raw batch `source` of `listener`. Never fails: what fits
+    /// nothing is an event whose `message` is the text, with the defect named. `raw` is always set.
+    #[must_use]
+    pub fn parse<'a>(&self, frame: &Frame<'a>, source: BatchId, listener: &'a str) -> Event<'a> {
+        let id = EventId::derive(source, frame.position, frame.received_at);
+        let mut event = Event::received(id, frame.position, frame.received_at, frame.peer_addr, listener);
+        event.tls_peer = frame.tls_peer.map(Cow::Borrowed);
+        event.defects = frame.defects.into();
+
+        let mut event = match simdutf8::basic::from_utf8(frame.bytes) {
+            Ok(text) if memchr::memchr(0, text.trim_end_matches(is_terminator).as_bytes()).is_none() => {
+                self.read(text, &mut event);
+                event
+            }
+            _ => {
+                let (text, defects) = readable(frame.bytes);
+                let mut short_lived: Event<'_> = event;
+                short_lived.defects |= defects;
+                self.read(&text, &mut short_lived);
+                short_lived.into_owned()
+            }
+        };
+        event.raw = Some(Cow::Borrowed(frame.bytes));
+        event
+    }
+
+    /// Reads `text`, the whole frame, into `event`.
+    fn read<'a>(&self, text: &'a str, event: &mut Event<'a>) {
+        let text = text.trim_end_matches(is_terminator);
+        let mut cursor = Cursor::new(text);
+        if header::priority(&mut cursor, event) && rfc5424::read(cursor, event) {
+            return;
+        }
+        if event.facility.is_none() {
+            event.defects |= Defects::NO_PRIORITY | Defects::NOT_SYSLOG;
+        }
+        event.message = cursor.rest_as_text();
+    }
+}
+
+/// What senders put behind a line, beside or inside the framing.
+const fn is_terminator(character: char) -> bool {
+    matches!(character, '\n' | '\r' | '\0')
+}
+
+/// `bytes` as text, with visible marks for what text cannot hold.
+fn readable(bytes: &[u8]) -> (String, Defects) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut defects = Defects::empty();
+    defects.set(Defects::INVALID_UTF8, matches!(text, Cow::Owned(_)));
+    let text = text.trim_end_matches(is_terminator);
+    defects.set(Defects::NUL, text.contains('\0'));
+    (text.replace('\0', "\u{2400}"), defects)
+}
+
+#[cfg(test)]
+mod tests;
