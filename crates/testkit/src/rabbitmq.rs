@@ -1,0 +1,384 @@
+//! A private RabbitMQ and vhosts on it.
+//!
+//! The management plugin is on, because creating a vhost through it takes milliseconds where
+//! `rabbitmqctl` takes seconds; its statistics are off. Everything that concerns durability is as
+//! RabbitMQ ships it.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use nix::sys::signal::Signal;
+use parking_lot::Mutex;
+
+use crate::programs::Program;
+use crate::server::{self, Server, blocking, or_fail};
+use crate::{env, free_port, http};
+
+const FOLDERS: &[&str] = &[
+    // The wrappers in /usr/sbin insist on being root or the user `rabbitmq`; these do not.
+    "/usr/lib/rabbitmq/bin",
+    "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin",
+    "/usr/lib64/rabbitmq/lib/rabbitmq_server-*/sbin",
+    "/opt/rabbitmq_server-*/sbin",
+    "/opt/rabbitmq/sbin",
+];
+const SERVER: Program = Program {
+    name: "rabbitmq-server",
+    folders: FOLDERS,
+    package: "rabbitmq-server",
+};
+const CTL: Program = Program {
+    name: "rabbitmqctl",
+    folders: FOLDERS,
+    package: "rabbitmq-server",
+};
+const EPMD: Program = Program {
+    name: "epmd",
+    folders: &[
+        "/usr/lib/erlang/bin",
+        "/usr/lib64/erlang/bin",
+        "/usr/lib/erlang/erts-*/bin",
+    ],
+    package: "erlang-base",
+};
+
+/// A RabbitMQ of the test's own, to stop, kill and alarm at will. Cheap to clone; ends with the last
+/// clone.
+#[derive(Debug, Clone)]
+pub struct RabbitMq {
+    inner: Arc<Mutex<Inner>>,
+    ports: Ports,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    amqp: u16,
+    api: u16,
+    distribution: u16,
+    epmd: u16,
+}
+
+#[derive(Debug)]
+struct Inner {
+    server: Server,
+    ports: Ports,
+}
+
+impl RabbitMq {
+    /// Starts a RabbitMQ that nobody else uses.
+    ///
+    /// # Panics
+    /// If RabbitMQ is not installed or does not start.
+    pub async fn start_private() -> Self {
+        or_fail(blocking(Self::launch).await)
+    }
+
+    /// [`RabbitMq::start_private`] for code that is not async.
+    ///
+    /// # Errors
+    /// If RabbitMQ is not installed or does not start.
+    pub fn launch() -> anyhow::Result<Self> {
+        server::with_retries(|| {
+            let ports = Ports {
+                amqp: free_port(),
+                api: free_port(),
+                distribution: free_port(),
+                epmd: free_port(),
+            };
+            // Nothing it writes is needed again, so it is not asked to end in order.
+            let server = Server::new("rabbitmq", Signal::SIGKILL)?;
+            let mut inner = Inner { server, ports };
+            inner.configure()?;
+            inner.start()?;
+            Ok(Self {
+                inner: Arc::new(Mutex::new(inner)),
+                ports,
+            })
+        })
+    }
+
+    /// The address of the default vhost.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}/%2f", self.base_url())
+    }
+
+    /// The address without a vhost.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}", self.ports.amqp)
+    }
+
+    /// The address of the management API.
+    #[must_use]
+    pub fn api_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.api)
+    }
+
+    /// The TCP port that speaks AMQP.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.ports.amqp
+    }
+
+    /// A fresh vhost on this server.
+    ///
+    /// # Panics
+    /// If the server does not create it.
+    #[must_use]
+    pub fn vhost(&self) -> RabbitVhost {
+        or_fail(RabbitVhost::create(&self.base_url(), self.ports.api))
+    }
+
+    /// Stops the server in order (SIGTERM); [`RabbitMq::start`] brings it back with its data.
+    pub async fn stop(&self) {
+        self.step(|inner| {
+            inner.server.stop(Signal::SIGTERM, Some("beam.smp"));
+            Ok(())
+        })
+        .await;
+    }
+
+    /// Ends the server as a crash would (SIGKILL); [`RabbitMq::start`] brings it back with its data.
+    pub async fn kill(&self) {
+        self.step(|inner| {
+            inner.server.kill();
+            Ok(())
+        })
+        .await;
+    }
+
+    /// Starts the stopped server again, on the same address with the same data.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn start(&self) {
+        self.step(Inner::start).await;
+    }
+
+    /// Raises or clears the memory alarm, which makes the server block all publishers.
+    ///
+    /// # Panics
+    /// If `rabbitmqctl` fails.
+    pub async fn set_alarm(&self, is_raised: bool) {
+        let watermark = if is_raised { "0.00000001" } else { "0.4" };
+        self.ctl(&["set_vm_memory_high_watermark", watermark]).await;
+    }
+
+    /// Closes every client's connection, as an operator would.
+    ///
+    /// # Panics
+    /// If `rabbitmqctl` fails.
+    pub async fn close_connections(&self) {
+        self.ctl(&["close_all_connections", "closed by a test"]).await;
+    }
+
+    /// Runs `rabbitmqctl` on this server and returns what it prints. Takes one or two seconds.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub async fn ctl(&self, arguments: &[&str]) -> String {
+        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        self.step(move |inner| inner.ctl(&arguments)).await
+    }
+
+    async fn step<T: Send + 'static>(
+        &self,
+        step: impl FnOnce(&mut Inner) -> anyhow::Result<T> + Send + 'static,
+    ) -> T {
+        let inner = Arc::clone(&self.inner);
+        or_fail(blocking(move || step(&mut inner.lock())).await)
+    }
+}
+
+impl Inner {
+    fn configure(&self) -> anyhow::Result<()> {
+        let dir = self.server.dir();
+        let api = self.ports.api;
+        fs::write(dir.join("plugins"), "[rabbitmq_management].\n")?;
+        fs::write(
+            dir.join("rabbitmq.conf"),
+            format!(
+                "log.console = true\n\
+                 log.console.level = info\n\
+                 log.file = false\n\
+                 management.tcp.ip = 127.0.0.1\n\
+                 management.tcp.port = {api}\n\
+                 management_agent.disable_metrics_collector = true\n\
+                 vm_memory_high_watermark.absolute = 1GB\n\
+                 disk_free_limit.absolute = 50MB\n\
+                 raft.wal_max_size_bytes = 67108864\n"
+            ),
+        )?;
+        Ok(())
+    }
+
+    /// What every program of this broker needs to find it, and nothing of an installed one.
+    fn environment(&self, program: &PathBuf) -> Command {
+        let dir = self.server.dir();
+        let mut command = Command::new(program);
+        for (key, _) in std::env::vars_os() {
+            if key.to_string_lossy().starts_with("RABBITMQ_") {
+                command.env_remove(key);
+            }
+        }
+        command
+            .env("HOME", dir)
+            .env("ERL_EPMD_PORT", self.ports.epmd.to_string())
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env(
+                "RABBITMQ_NODENAME",
+                format!("testkit{}@localhost", self.ports.amqp),
+            )
+            .env("RABBITMQ_BASE", dir)
+            .env("RABBITMQ_MNESIA_BASE", dir.join("data"))
+            .env("RABBITMQ_LOG_BASE", dir)
+            .env("RABBITMQ_CONFIG_FILE", dir.join("rabbitmq.conf"))
+            .env("RABBITMQ_CONFIG_FILES", dir.join("conf.d"))
+            .env("RABBITMQ_ADVANCED_CONFIG_FILE", dir.join("advanced.config"))
+            .env("RABBITMQ_CONF_ENV_FILE", dir.join("rabbitmq-env.conf"))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", dir.join("plugins"))
+            .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_NODE_PORT", self.ports.amqp.to_string())
+            .env("RABBITMQ_DIST_PORT", self.ports.distribution.to_string())
+            .current_dir(dir);
+        command
+    }
+
+    fn start(&mut self) -> anyhow::Result<()> {
+        let Ports { amqp, api, epmd, .. } = self.ports;
+        // Started by Erlang itself it would detach from the group and outlive the tests.
+        let mut names = Command::new(EPMD.find()?);
+        names.args(["-address", "127.0.0.1", "-port", &epmd.to_string()]);
+        self.server.start_helper(&mut names)?;
+        while !server::accepts(epmd) {
+            server::pause();
+        }
+        let mut command = self.environment(&SERVER.find()?);
+        command.env(
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+            // Idle schedulers that spin would take the cores from the tests.
+            "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none",
+        );
+        self.server.start(&mut command, || {
+            speaks_amqp(amqp) && http::request(api, "GET", "/api/whoami", "").is_ok()
+        })
+    }
+
+    fn ctl(&self, arguments: &[String]) -> anyhow::Result<String> {
+        let output = self
+            .environment(&CTL.find()?)
+            .arg("--quiet")
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .context("run rabbitmqctl")?;
+        if !output.status.success() {
+            bail!(
+                "rabbitmqctl {arguments:?}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+/// True once the listener answers a protocol header, which it does only when the boot is over.
+fn speaks_amqp(port: u16) -> bool {
+    let answer = || -> std::io::Result<[u8; 1]> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(b"AMQP\x00\x00\x09\x01")?;
+        let mut first = [0];
+        stream.read_exact(&mut first)?;
+        Ok(first)
+    };
+    // 1 is a method frame: connection.start.
+    answer().is_ok_and(|first| first == [1])
+}
+
+/// A vhost that only this test uses; deleted, with its queues and connections, on drop.
+#[derive(Debug)]
+pub struct RabbitVhost {
+    url: String,
+    name: String,
+    api: u16,
+}
+
+impl RabbitVhost {
+    fn create(base_url: &str, api: u16) -> anyhow::Result<Self> {
+        let name = format!("test-{}", uuid::Uuid::new_v4().simple());
+        http::request(api, "PUT", &format!("/api/vhosts/{name}"), "{}")?;
+        http::request(
+            api,
+            "PUT",
+            &format!("/api/permissions/{name}/guest"),
+            r#"{"configure":".*","write":".*","read":".*"}"#,
+        )?;
+        Ok(Self {
+            url: format!("{base_url}/{name}"),
+            name,
+            api,
+        })
+    }
+
+    /// The AMQP address, with user and vhost.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The vhost's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for RabbitVhost {
+    fn drop(&mut self) {
+        // A test may have killed its server; then there is nothing to delete.
+        http::request(self.api, "DELETE", &format!("/api/vhosts/{}", self.name), "").ok();
+    }
+}
+
+struct Shared {
+    base_url: String,
+    api: u16,
+    /// Keeps the server alive; absent when `testkit run` owns it.
+    _server: Option<RabbitMq>,
+}
+
+pub(crate) fn shared_vhost() -> anyhow::Result<RabbitVhost> {
+    static SHARED: OnceLock<Result<Shared, String>> = OnceLock::new();
+    let shared = SHARED.get_or_init(|| find_or_start().map_err(|error| format!("{error:#}")));
+    match shared {
+        Ok(shared) => RabbitVhost::create(&shared.base_url, shared.api),
+        Err(error) => bail!("{error}"),
+    }
+}
+
+fn find_or_start() -> anyhow::Result<Shared> {
+    if let (Ok(base_url), Ok(api)) = (std::env::var(env::RABBITMQ_URL), std::env::var(env::RABBITMQ_API)) {
+        let (_, port) = api
+            .rsplit_once(':')
+            .context("find the port of the management API")?;
+        return Ok(Shared {
+            base_url,
+            api: port.parse()?,
+            _server: None,
+        });
+    }
+    let server = RabbitMq::launch()?;
+    Ok(Shared {
+        base_url: server.base_url(),
+        api: server.ports.api,
+        _server: Some(server),
+    })
+}

@@ -1,0 +1,209 @@
+//! A private Redis and key prefixes on it.
+//!
+//! It appends to its file and syncs at every write: what is confirmed is durable.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use nix::sys::signal::Signal;
+use parking_lot::Mutex;
+
+use crate::programs::Program;
+use crate::server::{self, Server, blocking, or_fail};
+use crate::{env, free_port};
+
+const REDIS: Program = Program {
+    name: "redis-server",
+    folders: &[],
+    package: "redis-server (redis)",
+};
+
+/// A Redis of the test's own, to stop and kill at will. Cheap to clone; ends with the last clone.
+#[derive(Debug, Clone)]
+pub struct Redis {
+    inner: Arc<Mutex<Inner>>,
+    port: u16,
+}
+
+#[derive(Debug)]
+struct Inner {
+    server: Server,
+    port: u16,
+}
+
+impl Redis {
+    /// Starts a Redis that nobody else uses.
+    ///
+    /// # Panics
+    /// If Redis is not installed or does not start.
+    pub async fn start_private() -> Self {
+        or_fail(blocking(Self::launch).await)
+    }
+
+    /// [`Redis::start_private`] for code that is not async.
+    ///
+    /// # Errors
+    /// If Redis is not installed or does not start.
+    pub fn launch() -> anyhow::Result<Self> {
+        server::with_retries(|| {
+            let port = free_port();
+            let mut inner = Inner {
+                server: Server::new("redis", Signal::SIGKILL)?,
+                port,
+            };
+            inner.start()?;
+            Ok(Self {
+                inner: Arc::new(Mutex::new(inner)),
+                port,
+            })
+        })
+    }
+
+    /// The address.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The TCP port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Stops the server in order (SIGTERM); [`Redis::start`] brings it back with its data.
+    pub async fn stop(&self) {
+        self.step(|inner| {
+            inner.server.stop(Signal::SIGTERM, None);
+            Ok(())
+        })
+        .await;
+    }
+
+    /// Ends the server as a crash would (SIGKILL); [`Redis::start`] brings it back with its data.
+    pub async fn kill(&self) {
+        self.step(|inner| {
+            inner.server.kill();
+            Ok(())
+        })
+        .await;
+    }
+
+    /// Starts the stopped server again, on the same address with the same data.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn start(&self) {
+        self.step(Inner::start).await;
+    }
+
+    async fn step<T: Send + 'static>(
+        &self,
+        step: impl FnOnce(&mut Inner) -> anyhow::Result<T> + Send + 'static,
+    ) -> T {
+        let inner = Arc::clone(&self.inner);
+        or_fail(blocking(move || step(&mut inner.lock())).await)
+    }
+}
+
+impl Inner {
+    fn start(&mut self) -> anyhow::Result<()> {
+        let port = self.port;
+        let mut command = Command::new(REDIS.find()?);
+        command
+            .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--dir"])
+            .arg(self.server.dir())
+            .args(["--appendonly", "yes", "--appendfsync", "always", "--save", ""]);
+        self.server.start(&mut command, || {
+            call(port, &["PING"]).is_ok_and(|answer| answer.starts_with("+PONG"))
+        })
+    }
+}
+
+/// A key prefix that only this test uses; its keys are deleted on drop.
+#[derive(Debug)]
+pub struct KeyPrefix {
+    url: String,
+    prefix: String,
+}
+
+impl KeyPrefix {
+    fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            prefix: format!("test:{}:", uuid::Uuid::new_v4().simple()),
+        }
+    }
+
+    /// The server's address.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What the name of every key of this test begins with.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+}
+
+impl Drop for KeyPrefix {
+    fn drop(&mut self) {
+        const DELETE: &str =
+            "for _, key in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('DEL', key) end";
+        if let Ok(port) = port_of(&self.url) {
+            // A test may have killed its server; then there is nothing to delete.
+            call(port, &["EVAL", DELETE, "0", &format!("{}*", self.prefix)]).ok();
+        }
+    }
+}
+
+/// One command, one answer that fits into one read.
+fn call(port: u16, words: &[&str]) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let mut request = format!("*{}\r\n", words.len());
+    for word in words {
+        request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+    }
+    stream.write_all(request.as_bytes())?;
+    let mut answer = [0; 512];
+    let length = stream.read(&mut answer)?;
+    Ok(String::from_utf8_lossy(answer.get(..length).unwrap_or_default()).into_owned())
+}
+
+fn port_of(url: &str) -> anyhow::Result<u16> {
+    let (_, port) = url.rsplit_once(':').context("find the port of Redis")?;
+    Ok(port.trim_end_matches('/').parse()?)
+}
+
+struct Shared {
+    url: String,
+    /// Keeps the server alive; absent when `testkit run` owns it.
+    _server: Option<Redis>,
+}
+
+pub(crate) fn shared_prefix() -> anyhow::Result<KeyPrefix> {
+    static SHARED: OnceLock<Result<Shared, String>> = OnceLock::new();
+    let shared = SHARED.get_or_init(|| find_or_start().map_err(|error| format!("{error:#}")));
+    match shared {
+        Ok(shared) => Ok(KeyPrefix::new(&shared.url)),
+        Err(error) => bail!("{error}"),
+    }
+}
+
+fn find_or_start() -> anyhow::Result<Shared> {
+    if let Ok(url) = std::env::var(env::REDIS_URL) {
+        return Ok(Shared { url, _server: None });
+    }
+    let server = Redis::launch()?;
+    Ok(Shared {
+        url: server.url(),
+        _server: Some(server),
+    })
+}
