@@ -21,6 +21,7 @@
 mod batch;
 mod defects;
 mod event;
+pub mod format;
 mod grammar;
 mod id;
 mod priority;

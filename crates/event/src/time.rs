@@ -66,11 +66,9 @@ impl EventTime {
             fraction_digits: 6,
         }
     }
-}
 
-impl fmt::Display for EventTime {
-    /// The RFC 5424 form with the sender's offset and number of digits.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// What the sender's calendar and clock showed.
+    pub(crate) fn civil(&self) -> Civil {
         let offset_micros = i64::from(self.offset_minutes.unwrap_or(0)) * 60_000_000;
         let local = self
             .at
@@ -80,7 +78,46 @@ impl fmt::Display for EventTime {
         let (seconds, micros) = (local.div_euclid(1_000_000), local.rem_euclid(1_000_000));
         let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
         let (year, month, day) = civil_from_days(days);
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        Civil {
+            days,
+            year,
+            month,
+            day,
+            hour: second / 3600,
+            minute: second / 60 % 60,
+            second: second % 60,
+            micros,
+        }
+    }
+}
+
+/// A calendar date and a time of day; years 0 to 9999.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Civil {
+    /// Days since 1970-01-01.
+    pub(crate) days: i64,
+    pub(crate) year: i64,
+    pub(crate) month: i64,
+    pub(crate) day: i64,
+    pub(crate) hour: i64,
+    pub(crate) minute: i64,
+    pub(crate) second: i64,
+    pub(crate) micros: i64,
+}
+
+impl fmt::Display for EventTime {
+    /// The RFC 5424 form with the sender's offset and number of digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Civil {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+            micros,
+            ..
+        } = self.civil();
         write!(
             f,
             "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
