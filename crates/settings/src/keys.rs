@@ -1,0 +1,797 @@
+//! Every key that `logferry.toml` can hold, with its kind, its default and the reason for it. A data table: the
+//! reader, the sample file and the reference are all made from it, so that they cannot disagree.
+
+use std::time::Duration;
+
+use crate::kind::Kind;
+
+/// A section of the file.
+pub(crate) struct Section {
+    /// Its path; `[]` marks a section that may be repeated.
+    pub(crate) path: &'static str,
+    /// What it is about.
+    pub(crate) about: &'static str,
+    pub(crate) keys: &'static [Key],
+}
+
+/// One key.
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) unset: Unset,
+    /// What it sets.
+    pub(crate) about: &'static str,
+    /// Why the default is what it is.
+    pub(crate) reason: &'static str,
+}
+
+/// What holds when a key is not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unset {
+    /// This value, as it stands in the file but for quotes.
+    Default(&'static str),
+    /// Nothing. With an example for the sample file.
+    Nothing { example: &'static str },
+    /// The section needs the key. With an example for the sample file.
+    Mistake { example: &'static str },
+}
+
+use Unset::{Default, Mistake, Nothing};
+
+const fn key(name: &'static str, kind: Kind, unset: Unset, about: &'static str, reason: &'static str) -> Key {
+    Key {
+        name,
+        kind,
+        unset,
+        about,
+        reason,
+    }
+}
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+const fn time(min: Duration, max: Duration) -> Kind {
+    Kind::Duration { min, max, word: None }
+}
+
+const fn size(min: u64, max: u64) -> Kind {
+    Kind::Size { min, max }
+}
+
+const fn number(min: i64, max: i64) -> Kind {
+    Kind::Number { min, max, word: None }
+}
+
+const HTTP: Kind = Kind::Address { word: Some("off") };
+const HTTP_ABOUT: &str =
+    "Where this service, when it runs as a process of its own, serves /metrics, /healthz and /readyz.";
+const HTTP_REASON: &str =
+    "Loopback, because it has no access control; one port for each service, so that all can run on one host.";
+const PREFETCH: Kind = number(1, 65_535);
+const BATCH_ABOUT: &str = "A batch that says it is larger than this when decompressed is dead-lettered.";
+const BINDING_ABOUT: &str =
+    "Routes that go into this queue, as topic patterns: `*` is one word, `#` any number of words.";
+const BINDING_REASON: &str = "Every route.";
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const DAY: Duration = secs(86_400);
+
+/// In the order in which the sample file and the reference show them.
+pub(crate) const SECTIONS: &[Section] = &[
+    Section {
+        path: "",
+        about: "",
+        keys: &[key(
+            "data_dir",
+            Kind::Folder,
+            Default("./data"),
+            "Where the embedded queues and the embedded store live. Relative to this file; without a file, to the current folder.",
+            "`logferry run` needs no settings and leaves everything in one place that is easy to find and to remove.",
+        )],
+    },
+    Section {
+        path: "service",
+        about: "What every process has in common.",
+        keys: &[
+            key(
+                "log_format",
+                Kind::Choice(&["text", "json"]),
+                Default("text"),
+                "How log lines of Logferry itself look on stderr.",
+                "Text is for people; whoever collects the lines chooses json.",
+            ),
+            key(
+                "log_level",
+                Kind::LogFilter,
+                Default("info"),
+                "Least severe level that is logged; `info,broker=debug` sets another for one part.",
+                "State changes are seen and events are not.",
+            ),
+            key(
+                "http_addr",
+                HTTP,
+                Default("127.0.0.1:9600"),
+                "Where `logferry run` serves /metrics, /healthz and /readyz.",
+                "Loopback, because it has no access control.",
+            ),
+            key(
+                "shutdown_grace",
+                time(ms(100), secs(3600)),
+                Default("8s"),
+                "How long a process that was told to stop may take to finish what it holds. What is left is delivered again.",
+                "Below the 10 s after which container runtimes kill.",
+            ),
+        ],
+    },
+    Section {
+        path: "broker",
+        about: "What carries batches from stage to stage.",
+        keys: &[
+            key(
+                "url",
+                Kind::Url {
+                    schemes: &["amqp", "amqps"],
+                    word: Some("embedded"),
+                },
+                Default("embedded"),
+                "RabbitMQ with user, password and vhost (`amqp://user:password@host:5672/vhost`), or queues in `data_dir`, which only `logferry run` can use.",
+                "Needs nothing installed.",
+            ),
+            key(
+                "tls_ca_file",
+                Kind::File,
+                Nothing {
+                    example: "rabbitmq-ca.pem",
+                },
+                "Trust this CA (PEM) for `amqps://` instead of the system's.",
+                "The system's trust store.",
+            ),
+            key(
+                "connect_timeout",
+                time(ms(100), secs(300)),
+                Default("5s"),
+                "How long one attempt to connect may take.",
+                "A broker that does not answer within this is not going to soon.",
+            ),
+            key(
+                "heartbeat",
+                time(secs(1), secs(3600)),
+                Default("10s"),
+                "Silence after which the connection counts as dead, in whole seconds.",
+                "A broker that vanished is noticed in seconds; RabbitMQ's own 60 s would hold deliveries for as long.",
+            ),
+            key(
+                "reconnect_backoff_max",
+                time(ms(100), secs(600)),
+                Default("10s"),
+                "Longest pause between two attempts to connect.",
+                "Soon after the broker is back, everyone is back, without a stampede.",
+            ),
+            key(
+                "queue_bytes_max",
+                size(MIB, 1 << 50),
+                Default("16GiB"),
+                "Bytes in one queue beyond which publishers must wait; nothing is discarded. Choose it below the free disk.",
+                "Some 50 million events of 300 bytes, hours of an outage of what comes after.",
+            ),
+            key(
+                "delivery_limit",
+                number(1, 1_000_000),
+                Default("20"),
+                "Deliveries of one batch after which it is dead-lettered as poison.",
+                "RabbitMQ's own default since version 4.",
+            ),
+        ],
+    },
+    Section {
+        path: "rescue",
+        about: "Where intake keeps batches while the broker is away.",
+        keys: &[key(
+            "url",
+            Kind::Url {
+                schemes: &["redis", "rediss"],
+                word: None,
+            },
+            Nothing {
+                example: "redis://127.0.0.1:6379/0",
+            },
+            "Redis with user, password and database.",
+            "None: stream listeners stop reading while the broker is away, and senders keep their lines.",
+        )],
+    },
+    Section {
+        path: "store",
+        about: "Where events are kept and searched.",
+        keys: &[
+            key(
+                "url",
+                Kind::Url {
+                    schemes: &["postgresql", "postgres"],
+                    word: Some("embedded"),
+                },
+                Default("embedded"),
+                "PostgreSQL with user, password and database (`postgresql://user:password@host:5432/logferry`), or SQLite in `data_dir`.",
+                "Needs nothing installed.",
+            ),
+            key(
+                "tls_ca_file",
+                Kind::File,
+                Nothing {
+                    example: "postgresql-ca.pem",
+                },
+                "Trust this CA (PEM) for TLS to PostgreSQL instead of the system's.",
+                "The system's trust store.",
+            ),
+            key(
+                "pool_size",
+                number(2, 1000),
+                Default("8"),
+                "Connections of one process to PostgreSQL.",
+                "Writers and searches together, within PostgreSQL's default of 100 for a dozen processes.",
+            ),
+            key(
+                "connect_timeout",
+                time(ms(100), secs(300)),
+                Default("5s"),
+                "How long one attempt to connect may take.",
+                "A server that does not answer within this is not going to soon.",
+            ),
+            key(
+                "partition",
+                Kind::Choice(&["day", "hour"]),
+                Default("day"),
+                "Time that one partition of the events table covers.",
+                "Right up to some 100 million events a day; hours beyond that.",
+            ),
+            key(
+                "partitions_ahead",
+                number(1, 1000),
+                Default("3"),
+                "Partitions made before they are needed.",
+                "A weekend without anything that may create tables.",
+            ),
+        ],
+    },
+    Section {
+        path: "syslog_server",
+        about: "Intake: listeners and how frames become batches.",
+        keys: &[
+            key(
+                "http_addr",
+                HTTP,
+                Default("127.0.0.1:9601"),
+                HTTP_ABOUT,
+                HTTP_REASON,
+            ),
+            key(
+                "batch_bytes_max",
+                size(KIB, 8 * MIB),
+                Default("128KiB"),
+                "A batch of frames is published at this size.",
+                "The broker's cost is per message: larger batches gain little more and take longer to fill.",
+            ),
+            key(
+                "batch_frames_max",
+                number(1, 65_535),
+                Default("1024"),
+                "Or with this many frames.",
+                "Keeps batches of very short lines quick to parse.",
+            ),
+            key(
+                "batch_age_max",
+                time(ms(1), secs(10)),
+                Default("5ms"),
+                "Or this long after its first frame.",
+                "A quiet line arrives at once; RELP senders wait this long for an answer at most.",
+            ),
+            key(
+                "unconfirmed_batches_max",
+                number(1, 65_535),
+                Default("128"),
+                "Batches of one listener that the broker has not confirmed yet; beyond it sockets are not read.",
+                "16 MiB in flight covers 50 ms of confirm latency at the broker's full rate.",
+            ),
+            key(
+                "compression",
+                Kind::Choice(&["lz4", "none"]),
+                Default("lz4"),
+                "How raw batches are packed.",
+                "Log lines shrink to a fraction, which saves the broker more than it costs here.",
+            ),
+        ],
+    },
+    Section {
+        path: "syslog_server.listener[]",
+        about: "One listener each. Without any in the file there are three: \"relp\" on 127.0.0.1:2514, \"tcp\" and \"udp\" on 127.0.0.1:5514.",
+        keys: &[
+            key(
+                "name",
+                Kind::Name,
+                Mistake { example: "tcp" },
+                "Goes with every event and into the routing key; unique.",
+                "Names the listener in searches and rules, so it is yours to choose.",
+            ),
+            key(
+                "protocol",
+                Kind::Choice(&["relp", "tcp", "udp"]),
+                Mistake { example: "tcp" },
+                "What senders speak: RELP, or syslog over TCP (octet-counted or by lines), or syslog over UDP.",
+                "RELP is the one that loses nothing when a connection breaks.",
+            ),
+            key(
+                "address",
+                Kind::Address { word: None },
+                Mistake {
+                    example: "127.0.0.1:5514",
+                },
+                "Where to listen. `0.0.0.0:514` takes lines from everywhere; ports below 1024 need a privilege.",
+                "Without a listener of your own: loopback and unprivileged ports.",
+            ),
+            key(
+                "frame_bytes_max",
+                size(480, 8 * MIB),
+                Default("64KiB"),
+                "Frames longer than this are cut, and the event says so.",
+                "What common senders send at most, and a bound on what one line can cost.",
+            ),
+            key(
+                "idle_timeout",
+                Kind::Duration {
+                    min: ms(100),
+                    max: DAY,
+                    word: Some("off"),
+                },
+                Default("off"),
+                "A stream connection that is silent for this long is closed.",
+                "A sender over plain TCP that writes into a closed connection loses lines; dead peers are found by keepalive.",
+            ),
+            key(
+                "connections_max",
+                number(1, 1_000_000),
+                Default("4096"),
+                "Stream connections of this listener.",
+                "Each costs some memory and a descriptor.",
+            ),
+            key(
+                "connections_per_peer_max",
+                number(1, 1_000_000),
+                Default("2048"),
+                "Stream connections from one address.",
+                "One peer cannot use them all up.",
+            ),
+            key(
+                "receive_buffer",
+                size(4 * KIB, GIB),
+                Default("8MiB"),
+                "Bytes asked of the kernel for a UDP socket; it grants at most sysctl net.core.rmem_max.",
+                "A burst of some 25,000 datagrams while the process is busy.",
+            ),
+            key(
+                "time_zone",
+                Kind::TimeZone,
+                Default("UTC"),
+                "For timestamps that name no zone.",
+                "Means the same everywhere; senders that write local time need theirs.",
+            ),
+        ],
+    },
+    Section {
+        path: "syslog_server.listener[].tls",
+        about: "Makes a relp or tcp listener speak TLS.",
+        keys: &[
+            key(
+                "cert_file",
+                Kind::File,
+                Mistake {
+                    example: "server.pem",
+                },
+                "PEM: our certificate, then its chain.",
+                "No TLS without one.",
+            ),
+            key(
+                "key_file",
+                Kind::File,
+                Mistake {
+                    example: "server.key",
+                },
+                "PEM: its private key.",
+                "No TLS without one.",
+            ),
+            key(
+                "client_cert",
+                Kind::Choice(&["off", "optional", "required"]),
+                Default("off"),
+                "Whether clients show a certificate. The name in it is recorded with each event.",
+                "Most senders have none.",
+            ),
+            key(
+                "client_ca_file",
+                Kind::File,
+                Nothing {
+                    example: "clients-ca.pem",
+                },
+                "PEM: the CA that signs clients' certificates. Needed unless client_cert is \"off\".",
+                "The system's CAs would let in everyone who has any certificate.",
+            ),
+        ],
+    },
+    Section {
+        path: "parser",
+        about: "Raw batches to event batches: syslog grammar, rules, routing.",
+        keys: &[
+            key(
+                "http_addr",
+                HTTP,
+                Default("127.0.0.1:9602"),
+                HTTP_ABOUT,
+                HTTP_REASON,
+            ),
+            key(
+                "threads",
+                Kind::Number {
+                    min: 1,
+                    max: 1024,
+                    word: Some("auto"),
+                },
+                Default("auto"),
+                "Threads that parse; \"auto\" is one for each core.",
+                "Parsing is the work that needs cores most.",
+            ),
+            key(
+                "prefetch",
+                PREFETCH,
+                Default("64"),
+                "Raw batches in flight, at least as many as threads.",
+                "Enough to keep every thread busy while outputs await their confirms, at 8 MiB.",
+            ),
+            key(
+                "raw",
+                Kind::Choice(&["on_defect", "always", "never"]),
+                Default("on_defect"),
+                "When the exact bytes of a frame stay with its event.",
+                "What parsed cleanly can be written again from its parts; what did not is kept as it came.",
+            ),
+            key(
+                "batch_bytes_max",
+                size(64 * KIB, 128 * MIB),
+                Default("16MiB"),
+                BATCH_ABOUT,
+                "A bound on what a damaged or hostile batch can cost, far above what intake makes.",
+            ),
+            key(
+                "compression",
+                Kind::Choice(&["lz4", "none"]),
+                Default("lz4"),
+                "How event batches are packed.",
+                "Events shrink to a fraction, which saves the broker more than it costs here.",
+            ),
+        ],
+    },
+    Section {
+        path: "parser.program[]",
+        about: "VRL programs, run on each event in this order. Without any, events go on as they were parsed.",
+        keys: &[
+            key(
+                "name",
+                Kind::Name,
+                Mistake { example: "noise" },
+                "For messages and metrics; unique.",
+                "Says which program failed or dropped.",
+            ),
+            key(
+                "file",
+                Kind::File,
+                Nothing {
+                    example: "rules/noise.vrl",
+                },
+                "Where the program stands. Either this or `source`.",
+                "Longer programs are easier to keep in files of their own.",
+            ),
+            key(
+                "source",
+                Kind::Text,
+                Nothing {
+                    example: "if .severity == \"debug\" { drop(\"debug\") }",
+                },
+                "The program itself.",
+                "Short programs may stand here.",
+            ),
+        ],
+    },
+    Section {
+        path: "shipper_pgsql",
+        about: "Event batches to rows in the store.",
+        keys: &[
+            key(
+                "http_addr",
+                HTTP,
+                Default("127.0.0.1:9603"),
+                HTTP_ABOUT,
+                HTTP_REASON,
+            ),
+            key(
+                "queue",
+                Kind::Name,
+                Default("shipper-pgsql"),
+                "The queue it takes from. Processes with the same queue share the work.",
+                "The service's name.",
+            ),
+            key(
+                "binding_keys",
+                Kind::BindingKeys,
+                Default("[\"#\"]"),
+                BINDING_ABOUT,
+                BINDING_REASON,
+            ),
+            key(
+                "prefetch",
+                PREFETCH,
+                Default("128"),
+                "Batches in flight, enough to fill a transaction.",
+                "All writers busy and the next transactions at hand.",
+            ),
+            key(
+                "transaction_rows_max",
+                number(1, 1_000_000),
+                Default("16384"),
+                "A transaction commits at this many rows.",
+                "Larger ones gain little more and hold memory.",
+            ),
+            key(
+                "transaction_age_max",
+                time(ms(1), secs(60)),
+                Default("20ms"),
+                "Or this long after its first batch.",
+                "A row can be searched a moment after its line arrived.",
+            ),
+            key(
+                "writers",
+                number(1, 64),
+                Default("2"),
+                "Transactions at the same time.",
+                "One fills while the other commits.",
+            ),
+            key(
+                "batch_bytes_max",
+                size(64 * KIB, GIB),
+                Default("64MiB"),
+                BATCH_ABOUT,
+                "Events are larger than the frames they came from.",
+            ),
+        ],
+    },
+    Section {
+        path: "shipper_fs",
+        about: "Event batches to files. Without a destination it does not run and has no queue.",
+        keys: &[
+            key(
+                "http_addr",
+                HTTP,
+                Default("127.0.0.1:9604"),
+                HTTP_ABOUT,
+                HTTP_REASON,
+            ),
+            key(
+                "queue",
+                Kind::Name,
+                Default("shipper-fs"),
+                "The queue it takes from. Processes with the same queue share the work.",
+                "The service's name.",
+            ),
+            key(
+                "binding_keys",
+                Kind::BindingKeys,
+                Default("[\"#\"]"),
+                BINDING_ABOUT,
+                BINDING_REASON,
+            ),
+            key(
+                "prefetch",
+                PREFETCH,
+                Default("256"),
+                "Batches in flight; they stay so until their bytes are synced.",
+                "What a sync interval takes in at full rate.",
+            ),
+            key(
+                "sync_age_max",
+                time(ms(1), secs(60)),
+                Default("100ms"),
+                "Files are synced, and their batches acknowledged, this long after the first unsynced byte.",
+                "Ten syncs a second are cheap on any disk.",
+            ),
+            key(
+                "sync_bytes_max",
+                size(KIB, GIB),
+                Default("16MiB"),
+                "Or after this many bytes.",
+                "Keeps what one sync must write short.",
+            ),
+            key(
+                "idle_close",
+                time(secs(1), DAY),
+                Default("60s"),
+                "A file without new lines is closed after this.",
+                "Frees descriptors and ends compressed files soon after their time is over.",
+            ),
+            key(
+                "open_files_max",
+                number(1, 100_000),
+                Default("256"),
+                "Files open at the same time; beyond it the longest idle is closed.",
+                "Well below the usual limit of 1024 descriptors.",
+            ),
+            key(
+                "batch_bytes_max",
+                size(64 * KIB, GIB),
+                Default("64MiB"),
+                BATCH_ABOUT,
+                "Events are larger than the frames they came from.",
+            ),
+        ],
+    },
+    Section {
+        path: "shipper_fs.destination[]",
+        about: "One tree of files each.",
+        keys: &[
+            key(
+                "name",
+                Kind::Name,
+                Mistake { example: "archive" },
+                "For messages and metrics; unique.",
+                "Says which destination is meant.",
+            ),
+            key(
+                "dir",
+                Kind::Folder,
+                Mistake {
+                    example: "/var/log/logferry",
+                },
+                "Everything is written below it.",
+                "Yours to choose.",
+            ),
+            key(
+                "path",
+                Kind::Text,
+                Default("{hostname}/{received_at:%Y-%m-%d}.log"),
+                "Path of an event's file below `dir`. What comes from events is made safe for file names.",
+                "One folder for each host, one file for each day.",
+            ),
+            key(
+                "format",
+                Kind::Choice(&[
+                    "json", "msgpack", "ecs", "rfc5424", "rfc3164", "rsyslog", "raw", "template",
+                ]),
+                Default("json"),
+                "How an event is written.",
+                "Keeps every field.",
+            ),
+            key(
+                "template",
+                Kind::Text,
+                Nothing {
+                    example: "{timestamp} {hostname} {app_name}: {message}",
+                },
+                "The line, when `format` is \"template\".",
+                "Needed for that format and for no other.",
+            ),
+            key(
+                "compression",
+                Kind::Choice(&["none", "zstd", "gzip"]),
+                Default("none"),
+                "How files are packed.",
+                "Files that can be read while they are written.",
+            ),
+            key(
+                "routes",
+                Kind::Names,
+                Default("[]"),
+                "Only events of these routes.",
+                "Empty: everything that the queue gets.",
+            ),
+        ],
+    },
+];
+
+/// The section at `path`.
+pub(crate) fn section(path: &str) -> Option<&'static Section> {
+    SECTIONS.iter().find(|section| section.path == path)
+}
+
+/// The path of a child in the notation of [`SECTIONS`].
+pub(crate) fn join(parent: &str, name: &str) -> String {
+    if parent.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{parent}.{name}")
+    }
+}
+
+/// What a name below the section at `parent` is.
+pub(crate) enum Child {
+    Key(&'static Key),
+    Section(&'static Section),
+    /// A section that may be repeated.
+    List(&'static Section),
+}
+
+/// What `name` below the section at `parent` is.
+pub(crate) fn child(parent: &str, name: &str) -> Option<Child> {
+    if let Some(key) = section(parent)?.keys.iter().find(|key| key.name == name) {
+        return Some(Child::Key(key));
+    }
+    let path = join(parent, name);
+    let list = format!("{path}[]");
+    section(&path)
+        .map(Child::Section)
+        .or_else(|| section(&list).map(Child::List))
+}
+
+/// Every name that [`child`] knows below the section at `parent`.
+pub(crate) fn names(parent: &str) -> Vec<&'static str> {
+    let prefix = if parent.is_empty() {
+        String::new()
+    } else {
+        format!("{parent}.")
+    };
+    let keys = section(parent)
+        .map_or(&[][..], |section| section.keys)
+        .iter()
+        .map(|key| key.name);
+    let sections = SECTIONS.iter().filter_map(|section| {
+        let name = section.path.strip_prefix(&prefix)?.trim_end_matches("[]");
+        (!name.is_empty() && !name.contains('.')).then_some(name)
+    });
+    keys.chain(sections).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_key_or_section_stands_twice() {
+        let mut seen = HashSet::new();
+        for section in SECTIONS {
+            assert!(seen.insert(section.path.to_owned()), "{}", section.path);
+            for key in section.keys {
+                assert!(
+                    seen.insert(join(section.path, key.name)),
+                    "{}.{}",
+                    section.path,
+                    key.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_says_what_it_is_and_why() {
+        for section in SECTIONS {
+            for key in section.keys {
+                assert!(
+                    key.about.ends_with('.') && key.reason.ends_with('.'),
+                    "{}.{}",
+                    section.path,
+                    key.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn names_below_a_section() {
+        assert!(names("").contains(&"data_dir") && names("").contains(&"parser"));
+        assert!(names("syslog_server").contains(&"listener"));
+        assert!(names("syslog_server.listener[]").contains(&"tls"));
+        assert!(!names("").contains(&"listener"));
+    }
+}

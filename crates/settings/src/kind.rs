@@ -1,0 +1,333 @@
+//! The kinds of value that a key can have: how each is read, what is allowed, and how that is told.
+
+use std::{
+    fs::File,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    secret::Secret,
+    tree::{self, Data, Node},
+    units,
+};
+
+/// Longest text that any key takes, so that a mistake such as a pasted file is told and not kept.
+const TEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest name: names go into routing keys, metric labels and queue names.
+const NAME_BYTES_MAX: usize = 64;
+
+const LOG_LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
+
+/// What a key takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Kind {
+    Duration {
+        min: Duration,
+        max: Duration,
+        word: Option<&'static str>,
+    },
+    Size {
+        min: u64,
+        max: u64,
+    },
+    Number {
+        min: i64,
+        max: i64,
+        word: Option<&'static str>,
+    },
+    Choice(&'static [&'static str]),
+    Address {
+        word: Option<&'static str>,
+    },
+    /// With a password in it, so its value is never shown.
+    Url {
+        schemes: &'static [&'static str],
+        word: Option<&'static str>,
+    },
+    /// An existing file that can be read.
+    File,
+    /// A folder, which need not exist yet.
+    Folder,
+    Name,
+    Text,
+    LogFilter,
+    TimeZone,
+    BindingKeys,
+    Names,
+}
+
+/// A value that its kind allows.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value {
+    /// A word instead of a value, such as `off`.
+    Word,
+    Duration(Duration),
+    Size(u64),
+    Number(i64),
+    Text(String),
+    Address(SocketAddr),
+    Url(Secret),
+    Path(PathBuf),
+    List(Vec<String>),
+}
+
+impl Kind {
+    /// Reads the value of a key. Paths are relative to `base`.
+    pub(crate) fn read(&self, node: &Node, base: &Path) -> Result<Value, String> {
+        match self {
+            Self::Number { min, max, word } => number(node, *min, *max, *word),
+            Self::BindingKeys => list(node, binding_key).map(Value::List),
+            Self::Names => list(node, name).map(Value::List),
+            _ => self.read_text(text(node)?, base),
+        }
+    }
+
+    fn read_text(&self, text: &str, base: &Path) -> Result<Value, String> {
+        if self.word() == Some(text) {
+            return Ok(Value::Word);
+        }
+        match self {
+            Self::Duration { min, max, .. } => {
+                let duration = units::duration(text).map_err(|error| self.or_word(error))?;
+                within(duration, *min, *max, self).map(Value::Duration)
+            }
+            Self::Size { min, max } => within(units::size(text)?, *min, *max, self).map(Value::Size),
+            Self::Choice(choices) if choices.contains(&text) => Ok(Value::Text(text.to_owned())),
+            Self::Choice(_) => Err(format!("must be {}", self.allowed())),
+            Self::Address { .. } => text.parse().map(Value::Address).map_err(|_not_an_address| {
+                self.or_word(
+                    "must be an IP address and a port, such as \"127.0.0.1:5514\" or \"[::1]:5514\""
+                        .to_owned(),
+                )
+            }),
+            Self::Url { schemes, .. } => url(text, schemes, self).map(Value::Url),
+            Self::File => file(&base.join(text)).map(Value::Path),
+            Self::Folder if text.contains('\0') => Err("must be a path, without NUL".to_owned()),
+            Self::Folder => Ok(Value::Path(base.join(text))),
+            Self::Name => name(text).map(|()| Value::Text(text.to_owned())),
+            Self::Text => Ok(Value::Text(text.to_owned())),
+            Self::LogFilter => log_filter(text).map(|()| Value::Text(text.to_owned())),
+            Self::TimeZone => time_zone(text).map(|()| Value::Text(text.to_owned())),
+            Self::Number { .. } | Self::BindingKeys | Self::Names => Err("is not a text key".to_owned()),
+        }
+    }
+
+    const fn word(&self) -> Option<&'static str> {
+        match self {
+            Self::Duration { word, .. }
+            | Self::Number { word, .. }
+            | Self::Address { word }
+            | Self::Url { word, .. } => *word,
+            _ => None,
+        }
+    }
+
+    /// Whether values must not be shown.
+    pub(crate) const fn is_secret(&self) -> bool {
+        matches!(self, Self::Url { .. })
+    }
+
+    /// Whether values stand in quotes in the settings file.
+    pub(crate) fn is_quoted(&self, value: &str) -> bool {
+        match self {
+            Self::Number { word, .. } => *word == Some(value),
+            Self::BindingKeys | Self::Names => false,
+            _ => true,
+        }
+    }
+
+    /// What is allowed, for messages and for the reference.
+    pub(crate) fn allowed(&self) -> String {
+        let values = match self {
+            Self::Duration { min, max, .. } => {
+                format!(
+                    "from {} to {}",
+                    units::show_duration(*min),
+                    units::show_duration(*max)
+                )
+            }
+            Self::Size { min, max } => {
+                format!("from {} to {}", units::show_size(*min), units::show_size(*max))
+            }
+            Self::Number { min, max, .. } => format!("from {min} to {max}"),
+            Self::Choice(choices) => {
+                let quoted: Vec<_> = choices.iter().map(|choice| format!("\"{choice}\"")).collect();
+                quoted.join(" or ")
+            }
+            Self::Address { .. } => "IP address and port".to_owned(),
+            Self::Url { schemes, .. } => {
+                let shown: Vec<_> = schemes.iter().map(|scheme| format!("\"{scheme}://…\"")).collect();
+                shown.join(" or ")
+            }
+            Self::File => "file that can be read".to_owned(),
+            Self::Folder => "folder".to_owned(),
+            Self::Name => format!("up to {NAME_BYTES_MAX} letters, digits, `-` and `_`"),
+            Self::Text => "text".to_owned(),
+            Self::LogFilter => {
+                "level (off, error, warn, info, debug, trace), and `part=level` after commas".to_owned()
+            }
+            Self::TimeZone => "IANA time zone name".to_owned(),
+            Self::BindingKeys => "list of topic patterns".to_owned(),
+            Self::Names => "list of names".to_owned(),
+        };
+        match self.word() {
+            Some(word) => format!("{values}, or \"{word}\""),
+            None => values,
+        }
+    }
+
+    fn or_word(&self, problem: String) -> String {
+        match self.word() {
+            Some(word) => format!("{problem}, or \"{word}\""),
+            None => problem,
+        }
+    }
+}
+
+fn within<T: PartialOrd>(value: T, min: T, max: T, kind: &Kind) -> Result<T, String> {
+    if value < min || value > max {
+        Err(format!("must be {}", kind.allowed()))
+    } else {
+        Ok(value)
+    }
+}
+
+fn text(node: &Node) -> Result<&str, String> {
+    match &node.data {
+        Data::Loose(text) if text.is_empty() => Err("is empty: leave it out, or give it a value".to_owned()),
+        Data::Text(text) | Data::Loose(text) if text.len() > TEXT_BYTES_MAX => Err(format!(
+            "is longer than {}",
+            units::show_size(TEXT_BYTES_MAX as u64)
+        )),
+        Data::Text(text) | Data::Loose(text) => Ok(text),
+        Data::Integer(number) => Err(format!(
+            "must be text in quotes, with a unit if it is a quantity: {number} is a number"
+        )),
+        Data::Other(_) => Err("must be text in quotes".to_owned()),
+        Data::List(_) => Err("must be one text, not a list".to_owned()),
+        Data::Section(_) => Err("must be a value, not a section".to_owned()),
+    }
+}
+
+fn number(node: &Node, min: i64, max: i64, word: Option<&'static str>) -> Result<Value, String> {
+    let kind = Kind::Number { min, max, word };
+    let number = match &node.data {
+        Data::Integer(number) => *number,
+        Data::Text(text) | Data::Loose(text) if word == Some(text) => return Ok(Value::Word),
+        Data::Loose(text) => text
+            .trim()
+            .parse()
+            .map_err(|_not_a_number| format!("must be a whole number {}", kind.allowed()))?,
+        Data::Text(text) if text.parse::<i64>().is_ok() => {
+            return Err(format!("must be a number without quotes: {text}"));
+        }
+        Data::Text(_) | Data::Other(_) | Data::List(_) | Data::Section(_) => {
+            return Err(format!("must be a whole number {}", kind.allowed()));
+        }
+    };
+    within(number, min, max, &kind).map(Value::Number)
+}
+
+fn list(node: &Node, check: fn(&str) -> Result<(), String>) -> Result<Vec<String>, String> {
+    const FORM: &str = "must be a list of texts, such as [\"a\", \"b\"]";
+    let texts = match &node.data {
+        Data::List(nodes) => nodes
+            .iter()
+            .map(|node| match &node.data {
+                Data::Text(text) => Some(text.clone()),
+                _ => None,
+            })
+            .collect::<Option<Vec<_>>>()
+            .ok_or(FORM)?,
+        Data::Loose(text) if text.trim_start().starts_with('[') => {
+            let node = tree::value_from_toml(text, &node.place).ok_or(FORM)?;
+            return list(&node, check);
+        }
+        Data::Loose(text) => text.split(',').map(|part| part.trim().to_owned()).collect(),
+        Data::Text(_) | Data::Integer(_) | Data::Other(_) | Data::Section(_) => return Err(FORM.to_owned()),
+    };
+    for text in &texts {
+        check(text).map_err(|problem| format!("{text:?} {problem}"))?;
+    }
+    Ok(texts)
+}
+
+fn name(text: &str) -> Result<(), String> {
+    let is_fine = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !text.is_empty() && text.len() <= NAME_BYTES_MAX && text.chars().all(is_fine) {
+        Ok(())
+    } else {
+        Err(format!("must be {}", Kind::Name.allowed()))
+    }
+}
+
+fn binding_key(text: &str) -> Result<(), String> {
+    let is_fine = |word: &str| word == "*" || word == "#" || name(word).is_ok();
+    if text.len() <= 255 && text.split('.').all(is_fine) {
+        Ok(())
+    } else {
+        Err("is not a topic pattern: words of letters, digits, - and _ with dots between them; * stands for one word, # for any number".to_owned())
+    }
+}
+
+fn log_filter(text: &str) -> Result<(), String> {
+    for part in text.split(',').map(str::trim) {
+        let (target, level) = part.rsplit_once('=').unwrap_or(("", part));
+        let is_target = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '-');
+        if !LOG_LEVELS.contains(&level) || !target.chars().all(is_target) {
+            return Err(format!(
+                "{part:?} is not a filter: write a level ({}), and after commas part=level, such as \"info,broker=debug\"",
+                LOG_LEVELS.join(", ")
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn time_zone(text: &str) -> Result<(), String> {
+    match jiff::tz::TimeZone::get(text) {
+        Ok(_) => Ok(()),
+        Err(_) => {
+            Err("is not a time zone: write its IANA name, such as \"UTC\" or \"Europe/Berlin\"".to_owned())
+        }
+    }
+}
+
+fn url(text: &str, schemes: &[&str], kind: &Kind) -> Result<Secret, String> {
+    let rest = schemes
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme)?.strip_prefix("://"));
+    let rest = rest.ok_or_else(|| format!("must be {}", kind.allowed()))?;
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err("must not have spaces or control characters; write %20 for a space".to_owned());
+    }
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let (_, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    // libpq takes several hosts with commas between them.
+    for host in host.split(',') {
+        let after_brackets = host.rsplit(']').next().unwrap_or(host);
+        let (_, port) = after_brackets.rsplit_once(':').unwrap_or_default();
+        if !port.is_empty() && port.parse::<u16>().is_err() {
+            return Err(
+                "has a port that is no number up to 65535; in a password : / @ are written %3A %2F %40"
+                    .to_owned(),
+            );
+        }
+    }
+    if rest.is_empty() {
+        return Err("ends after the scheme: it needs a host".to_owned());
+    }
+    Ok(Secret::new(text.to_owned()))
+}
+
+fn file(path: &Path) -> Result<PathBuf, String> {
+    let opened = File::open(path).and_then(|file| file.metadata());
+    match opened {
+        Ok(metadata) if metadata.is_dir() => Err(format!("{} is a folder, not a file", path.display())),
+        Ok(_) => Ok(path.to_owned()),
+        Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+    }
+}
