@@ -22,22 +22,22 @@ const FOLDERS: &[&str] = &[
     "/usr/libexec/postgresql*",  // Alpine
 ];
 const INITDB: Program = Program {
-    name: "initdb",
+    names: &["initdb"],
     folders: FOLDERS,
     package: "postgresql",
 };
 const POSTGRES: Program = Program {
-    name: "postgres",
+    names: &["postgres"],
     folders: FOLDERS,
     package: "postgresql",
 };
 const PG_ISREADY: Program = Program {
-    name: "pg_isready",
+    names: &["pg_isready"],
     folders: FOLDERS,
     package: "postgresql",
 };
 const PSQL: Program = Program {
-    name: "psql",
+    names: &["psql"],
     folders: FOLDERS,
     package: "postgresql",
 };

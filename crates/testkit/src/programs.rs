@@ -7,8 +7,8 @@ use anyhow::bail;
 
 /// A program that tests need.
 pub(crate) struct Program {
-    /// File name.
-    pub(crate) name: &'static str,
+    /// File name, and others that the same program goes by.
+    pub(crate) names: &'static [&'static str],
     /// Folders to look in before `PATH`; one `*` stands for any text within a folder's name.
     pub(crate) folders: &'static [&'static str],
     /// What to install on Debian and its relatives, and elsewhere.
@@ -23,14 +23,14 @@ impl Program {
         // Programs for servers are often in folders that only root has in its PATH.
         let usual = ["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from);
         for folder in listed.chain(std::env::split_paths(&path)).chain(usual) {
-            let candidate = folder.join(self.name);
-            if candidate.is_file() {
-                return Ok(candidate);
+            let candidates = self.names.iter().map(|name| folder.join(name));
+            if let Some(found) = candidates.into_iter().find(|candidate| candidate.is_file()) {
+                return Ok(found);
             }
         }
         bail!(
             "`{}` is not installed, and tests need it: install the package {} (`make test` does)",
-            self.name,
+            self.names.join("` or `"),
             self.package
         )
     }
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn a_missing_program_names_its_package() {
         let program = Program {
-            name: "no-such-server",
+            names: &["no-such-server"],
             folders: &["/nowhere/*/bin"],
             package: "no-such-package",
         };

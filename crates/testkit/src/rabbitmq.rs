@@ -29,17 +29,17 @@ const FOLDERS: &[&str] = &[
     "/opt/rabbitmq/sbin",
 ];
 const SERVER: Program = Program {
-    name: "rabbitmq-server",
+    names: &["rabbitmq-server"],
     folders: FOLDERS,
     package: "rabbitmq-server",
 };
 const CTL: Program = Program {
-    name: "rabbitmqctl",
+    names: &["rabbitmqctl"],
     folders: FOLDERS,
     package: "rabbitmq-server",
 };
 const EPMD: Program = Program {
-    name: "epmd",
+    names: &["epmd"],
     folders: &[
         "/usr/lib/erlang/bin",
         "/usr/lib64/erlang/bin",

@@ -17,7 +17,7 @@ use crate::server::{self, Server, blocking, or_fail};
 use crate::{env, free_port};
 
 const REDIS: Program = Program {
-    name: "redis-server",
+    names: &["redis-server"],
     folders: &[],
     package: "redis-server (redis)",
 };

@@ -1,0 +1,44 @@
+# The front door. `make help` lists the targets.
+
+# Where the embedded broker and store of `make run` keep their data.
+DATA ?= data
+# Further arguments for `make run` (of `logferry run`) and `make test` (of `cargo test`).
+ARGS ?=
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help run test deps lint fmt doc deny clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## build the release binary and start all of Logferry on this machine (DATA=folder ARGS=...)
+	cargo build --release --package logferry --bin logferry
+	exec $(TARGET)/release/logferry run --data "$(DATA)" $(ARGS)
+
+deps: ## install the servers that tests use (RabbitMQ, Redis, PostgreSQL, rsyslog), if missing
+	@tests/install-deps
+
+# `--bins --tests` in one build, so that the services which whole-system tests start are built with the
+# same features as the tests, once.
+test: deps ## run every test, on private servers; installs what is missing (ARGS=...)
+	cargo build --workspace --bins --tests
+	$(TARGET)/debug/testkit run -- cargo test --workspace --no-fail-fast $(ARGS)
+
+lint: ## check formatting, and clippy with warnings as errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+fmt: ## format the code
+	cargo fmt --all
+
+doc: ## build the crates' documentation, with warnings as errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+deny: ## check licences, advisories and sources of dependencies
+	@cargo deny --version >/dev/null 2>&1 || \
+		{ echo "cargo-deny is not installed: run 'cargo install --locked cargo-deny'" >&2; exit 1; }
+	cargo deny --all-features check
+
+clean: ## remove everything that was built (not the data of `make run`)
+	cargo clean
