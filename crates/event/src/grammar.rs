@@ -4,16 +4,22 @@
 //! holds is a slice of the frame; memory is taken only for structured data, for escapes that had to be undone
 //! and for text that was not valid UTF-8.
 
+mod cisco;
 mod cursor;
 mod header;
+mod json;
+mod object;
+mod rfc3164;
 mod rfc5424;
+mod stamp;
 mod wall_time;
+mod zone;
 
 use std::borrow::Cow;
 
 use jiff::tz::TimeZone;
 
-use self::cursor::Cursor;
+use self::{cursor::Cursor, zone::Zone};
 use crate::{
     batch::Frame,
     defects::Defects,
@@ -56,13 +62,17 @@ impl Default for GrammarOptions {
 /// assert!(event.defects.is_empty());
 /// ```
 #[derive(Debug, Clone)]
-pub struct Grammar {}
+pub struct Grammar {
+    zone: Zone,
+}
 
 impl Grammar {
     /// Works out what parsing needs again and again.
     #[must_use]
-    pub fn new(_options: GrammarOptions) -> Self {
-        Self {}
+    pub fn new(options: GrammarOptions) -> Self {
+        Self {
+            zone: Zone::new(&options.time_zone),
+        }
     }
 
     /// The event of `frame`, which stands in the raw batch `source` of `listener`. Never fails: what fits
@@ -93,14 +103,19 @@ impl Grammar {
 
     /// Reads `text`, the whole frame, into `event`.
     fn read<'a>(&self, text: &'a str, event: &mut Event<'a>) {
-        let text = text.trim_end_matches(is_terminator);
-        let mut cursor = Cursor::new(text);
-        if header::priority(&mut cursor, event) && rfc5424::read(cursor, event) {
+        let zone = &self.zone;
+        let mut cursor = Cursor::new(text.trim_end_matches(is_terminator));
+        // Files begin with one now and then.
+        cursor.eat("\u{feff}");
+        header::priority(&mut cursor, event);
+        if cursor.rest().trim_start_matches(' ').starts_with('{') {
+            object::read(cursor, cursor, event, zone);
             return;
         }
-        if event.facility.is_none() {
-            event.defects |= Defects::NO_PRIORITY | Defects::NOT_SYSLOG;
+        if rfc5424::read(cursor, event, zone) || rfc3164::read(cursor, event, zone) {
+            return;
         }
+        event.defects |= Defects::NO_PRIORITY | Defects::NOT_SYSLOG;
         event.message = cursor.rest_as_text();
     }
 }

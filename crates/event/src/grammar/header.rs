@@ -15,31 +15,35 @@ const FIELD_BYTES_MAX: usize = 255;
 
 /// `<PRI>`: up to three digits without leading zeros, at most 191 (RFC 5424 section 6.2.1, RFC 3164 section
 /// 4.1.1). Anything else is not a priority and stays where it is.
-pub(super) fn priority(cursor: &mut Cursor<'_>, event: &mut Event<'_>) -> bool {
+pub(super) fn priority(cursor: &mut Cursor<'_>, event: &mut Event<'_>) {
     let digit = |byte: u8| byte.wrapping_sub(b'0');
     let (value, len) = match *cursor.bytes() {
         [b'<', a @ b'0'..=b'9', b'>', ..] => (digit(a), 3),
         [b'<', a @ b'1'..=b'9', b @ b'0'..=b'9', b'>', ..] => (digit(a) * 10 + digit(b), 4),
         [b'<', b'1', b @ b'0'..=b'9', c @ b'0'..=b'9', b'>', ..] => (100 + digit(b) * 10 + digit(c), 5),
-        _ => return false,
+        _ => return,
     };
     let Some(facility) = Facility::new(value / 8) else {
-        return false;
+        return;
     };
     event.facility = Some(facility);
     event.severity = Severity::new(value % 8);
     cursor.take(len);
-    true
 }
 
 /// A header field's text, cut to the longest allowed.
-pub(super) fn field<'a>(text: &'a str, event: &mut Event<'a>) -> Cow<'a, str> {
+pub(super) fn field<'a>(text: impl Into<Cow<'a, str>>, defects: &mut Defects) -> Cow<'a, str> {
+    let text = text.into();
     if text.len() <= FIELD_BYTES_MAX {
-        return Cow::Borrowed(text);
+        return text;
     }
-    event.defects |= Defects::FIELD_TOO_LONG;
-    Cow::Borrowed(
-        text.get(..text.floor_char_boundary(FIELD_BYTES_MAX))
-            .unwrap_or(text),
-    )
+    *defects |= Defects::FIELD_TOO_LONG;
+    let len = text.floor_char_boundary(FIELD_BYTES_MAX);
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.get(..len).unwrap_or(text)),
+        Cow::Owned(mut text) => {
+            text.truncate(len);
+            Cow::Owned(text)
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{cursor::Cursor, header, wall_time};
+use super::{cursor::Cursor, header, object, wall_time, zone::Zone};
 use crate::{
     defects::Defects,
     event::{Event, SdElement, SdParam},
@@ -14,17 +14,20 @@ const SD_ITEMS_MAX: usize = 1024;
 
 /// Reads what follows `<PRI>` where it is RFC 5424: version 1, then a timestamp, something that wants to be one,
 /// or `-`. Returns false, with `event` as it was, where it is something else that happens to begin with a `1`.
-pub(super) fn read<'a>(mut cursor: Cursor<'a>, event: &mut Event<'a>) -> bool {
+pub(super) fn read<'a>(mut cursor: Cursor<'a>, event: &mut Event<'a>, zone: &Zone) -> bool {
     let begins = cursor.eat("1 ")
         && match cursor.bytes() {
-            [b'-'] | [b'-', b' ', ..] => true,
+            [b'-'] | [b'-', b' ', ..] => event.facility.is_some(),
             [a, b, c, d, b'-', ..] => [a, b, c, d].iter().all(|byte| byte.is_ascii_digit()),
             _ => false,
         };
     if !begins {
         return false;
     }
-    if fields(&mut cursor, event).is_none() {
+    if event.facility.is_none() {
+        event.defects |= Defects::NO_PRIORITY;
+    }
+    if fields(&mut cursor, event, zone).is_none() {
         event.defects |= Defects::BAD_HEADER;
         event.message = cursor.rest_as_text();
         return true;
@@ -34,19 +37,18 @@ pub(super) fn read<'a>(mut cursor: Cursor<'a>, event: &mut Event<'a>) -> bool {
     } else {
         structured_data(&mut cursor, event);
     }
-    message(cursor, event);
+    message(cursor, event, zone);
     true
 }
 
 /// The fields up to and with `MSGID` and the space behind it. `None` where the header ends early.
-fn fields<'a>(cursor: &mut Cursor<'a>, event: &mut Event<'a>) -> Option<()> {
+fn fields<'a>(cursor: &mut Cursor<'a>, event: &mut Event<'a>, zone: &Zone) -> Option<()> {
     if let Some(text) = token(cursor)? {
-        event.timestamp = match wall_time::iso(text.as_bytes()) {
-            Some((wall, offset, len)) if len == text.len() => wall.at(offset),
-            _ => None,
-        };
-        if event.timestamp.is_none() {
-            event.defects |= Defects::BAD_TIMESTAMP;
+        match wall_time::iso(text.as_bytes()) {
+            Some((wall, offset, len)) if len == text.len() => {
+                event.timestamp = Some(zone.resolve(wall, offset, event.received_at));
+            }
+            _ => event.defects |= Defects::BAD_TIMESTAMP,
         }
     }
     event.hostname = field(cursor, event)?;
@@ -57,7 +59,7 @@ fn fields<'a>(cursor: &mut Cursor<'a>, event: &mut Event<'a>) -> Option<()> {
 }
 
 fn field<'a>(cursor: &mut Cursor<'a>, event: &mut Event<'a>) -> Option<Option<Cow<'a, str>>> {
-    Some(token(cursor)?.map(|text| header::field(text, event)))
+    Some(token(cursor)?.map(|text| header::field(text, &mut event.defects)))
 }
 
 /// One header field and the space behind it, `Some(None)` for the nil value; `None` where there is no field.
@@ -122,8 +124,17 @@ fn element<'a>(cursor: &mut Cursor<'a>, items_left: &mut usize) -> Result<SdElem
 
 /// `SD-NAME`: printable ASCII without `=`, `]` and `"`; of any length.
 fn name<'a>(cursor: &mut Cursor<'a>) -> Option<Cow<'a, str>> {
-    let name = cursor.take_while(|byte| byte.is_ascii_graphic() && !matches!(byte, b'=' | b']' | b'"'));
+    let name = cursor.take_while(is_name_byte);
     (!name.is_empty()).then_some(Cow::Borrowed(name))
+}
+
+/// True for what [`name`] takes.
+pub(super) fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(is_name_byte)
+}
+
+const fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'=' | b']' | b'"')
 }
 
 /// Up to the quotation mark that ends the value, which is taken too. `]` should have been escaped inside, and
@@ -171,7 +182,7 @@ fn unescape(value: &str) -> String {
 }
 
 /// `[SP MSG]`, the byte order mark taken off.
-fn message<'a>(mut cursor: Cursor<'a>, event: &mut Event<'a>) {
+fn message<'a>(mut cursor: Cursor<'a>, event: &mut Event<'a>, zone: &Zone) {
     if cursor.is_at_end() {
         return;
     }
@@ -180,5 +191,5 @@ fn message<'a>(mut cursor: Cursor<'a>, event: &mut Event<'a>) {
         event.defects |= Defects::BAD_STRUCTURED_DATA;
     }
     event.has_bom = cursor.eat("\u{feff}");
-    event.message = cursor.rest_as_text();
+    object::read_message(cursor, event, zone);
 }

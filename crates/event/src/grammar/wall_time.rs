@@ -3,7 +3,7 @@
 use crate::time::{EventTime, Timestamp, days_from_civil};
 
 /// A date and a time of day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct WallTime {
     /// Since 1970, as if it were UTC.
     pub(super) seconds: i64,
@@ -64,19 +64,18 @@ impl WallTime {
         if len == 0 { 0 } else { len + 1 }
     }
 
-    /// The instant, where the offset is known.
-    pub(super) fn at(self, offset: Offset) -> Option<EventTime> {
+    /// The instant, where no offset means UTC.
+    pub(super) fn at(self, offset: Offset) -> EventTime {
         let offset_minutes = match offset {
-            Offset::Absent => return None,
-            Offset::Utc => None,
+            Offset::Absent | Offset::Utc => None,
             Offset::Minutes(minutes) => Some(minutes),
         };
         let seconds = self.seconds - i64::from(offset_minutes.unwrap_or(0)) * 60;
-        Some(EventTime {
+        EventTime {
             at: Timestamp::from_micros(seconds * 1_000_000 + i64::from(self.micros)),
             offset_minutes,
             fraction_digits: self.fraction_digits,
-        })
+        }
     }
 }
 
@@ -112,7 +111,7 @@ pub(super) fn iso(bytes: &[u8]) -> Option<(WallTime, Offset, usize)> {
     else {
         return None;
     };
-    let year = two(y1, y2)? * 100 + two(y3, y4)?;
+    let year = year(&[y1, y2, y3, y4])?;
     let mut wall = WallTime::new(year, two(m1, m2)?, two(d1, d2)?, time_of_day(&clock)?)?;
     let fraction_len = wall.fraction(rest);
     let (offset, offset_len) = offset(rest.get(fraction_len..)?);
@@ -145,6 +144,11 @@ pub(super) fn offset(bytes: &[u8]) -> (Offset, usize) {
         _ => Offset::Minutes(total),
     };
     (offset, len)
+}
+
+/// Four digits.
+pub(super) fn year(&[a, b, c, d]: &[u8; 4]) -> Option<u32> {
+    Some(two(a, b)? * 100 + two(c, d)?)
 }
 
 /// A number of two digits.
