@@ -14,10 +14,8 @@ use crate::metrics::Metrics;
 /// label that grows without bound takes the monitoring down.
 const REASONS_MAX: usize = 100;
 
-const IN_FLIGHT: &str = "logferry_batches_in_flight";
-
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct StageLabel {
+struct StageLabel {
     stage: &'static str,
 }
 
@@ -33,6 +31,7 @@ pub struct StageCounters {
     received: Counter,
     sent: Counter,
     in_flight: Gauge,
+    all_in_flight: Gauge,
     dropped: ByReason,
     dead_lettered: ByReason,
     retried: ByReason,
@@ -53,10 +52,16 @@ impl StageCounters {
             "Events and frames whose next owner has them durably.",
             Family::default(),
         );
+        let in_flight: Family<StageLabel, Gauge> = metrics.register(
+            "logferry_batches_in_flight",
+            "Batches and deliveries that a stage has not settled yet.",
+            Family::default(),
+        );
         Self {
             received: received.get_or_create_owned(&label),
             sent: sent.get_or_create_owned(&label),
-            in_flight: in_flight_family(metrics).get_or_create_owned(&label),
+            in_flight: in_flight.get_or_create_owned(&label),
+            all_in_flight: metrics.all_in_flight().clone(),
             dropped: ByReason::new(
                 metrics,
                 stage,
@@ -106,11 +111,13 @@ impl StageCounters {
     /// `n` batches or deliveries are now unsettled. What is still so when a process must stop at once is logged.
     pub fn taken(&self, n: u32) {
         self.in_flight.inc_by(i64::from(n));
+        self.all_in_flight.inc_by(i64::from(n));
     }
 
     /// `n` batches or deliveries of those [taken](Self::taken) are settled, whichever way.
     pub fn settled(&self, n: u32) {
         self.in_flight.dec_by(i64::from(n));
+        self.all_in_flight.dec_by(i64::from(n));
     }
 
     /// Events received so far.
@@ -148,14 +155,6 @@ impl StageCounters {
     pub fn retried_so_far(&self, reason: &str) -> u64 {
         self.retried.get(reason)
     }
-}
-
-pub(crate) fn in_flight_family(metrics: &Metrics) -> Family<StageLabel, Gauge> {
-    metrics.register(
-        IN_FLIGHT,
-        "Batches and deliveries that a stage has not settled yet.",
-        Family::default(),
-    )
 }
 
 /// One family's counters of one stage.

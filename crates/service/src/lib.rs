@@ -1,5 +1,7 @@
 //! The life of a process: arguments, tracing, metrics and health endpoint, signals, drain.
 //!
+//! `main` of a service is [`run_main`] with a [`ServiceSpec`] and a body; `examples/idle.rs` is the least one.
+//!
 //! A service takes a [`Context`] and runs until its `stop` is cancelled. Tests make their own:
 //!
 //! ```
@@ -11,16 +13,24 @@
 //! assert!(ctx.metrics.encode().contains("logferry_events_received_total{stage=\"parser\"} 3"));
 //! ```
 
+mod args;
 mod context;
 mod counters;
+pub mod exit;
 mod health;
 mod http;
+pub mod logging;
 mod metrics;
+mod run;
+mod supervise;
 
 pub use crate::{
+    args::{Loaded, ProcessArgs, SettingsArgs},
     context::Context,
     counters::StageCounters,
     health::{Component, Health},
     http::HttpEndpoint,
     metrics::Metrics,
+    run::{ServiceSpec, run_main},
+    supervise::supervise,
 };

@@ -5,7 +5,7 @@ use std::{any::Any, collections::HashMap, fmt, sync::Arc};
 use parking_lot::Mutex;
 use prometheus_client::{
     encoding::{EncodeMetric, text},
-    metrics::MetricType,
+    metrics::{MetricType, gauge::Gauge},
     registry::{Metric, Registry},
 };
 
@@ -13,6 +13,8 @@ use prometheus_client::{
 #[derive(Clone)]
 pub struct Metrics {
     inner: Arc<Mutex<Inner>>,
+    /// Of all stages together, for the last log line.
+    in_flight: Gauge,
 }
 
 #[derive(Default)]
@@ -28,6 +30,7 @@ impl Metrics {
     pub fn new() -> Self {
         Self {
             inner: Arc::default(),
+            in_flight: Gauge::default(),
         }
     }
 
@@ -62,6 +65,16 @@ impl Metrics {
         metric
     }
 
+    pub(crate) const fn all_in_flight(&self) -> &Gauge {
+        &self.in_flight
+    }
+
+    /// Batches and deliveries that no stage of the process has settled.
+    #[must_use]
+    pub fn in_flight(&self) -> i64 {
+        self.in_flight.get()
+    }
+
     /// What `/metrics` answers: the OpenMetrics text.
     #[must_use]
     pub fn encode(&self) -> String {
@@ -88,7 +101,7 @@ impl fmt::Debug for Metrics {
 
 #[cfg(test)]
 mod tests {
-    use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+    use prometheus_client::metrics::counter::Counter;
 
     use super::*;
 

@@ -1,0 +1,112 @@
+//! `main` of a service.
+
+use std::{env, future::Future, process::ExitCode};
+
+use clap::{Args, Command, FromArgMatches, error::ErrorKind};
+use settings::{BrokerSettings, Settings};
+
+use crate::{
+    args::{Loaded, ProcessArgs},
+    context::Context,
+    exit,
+    supervise::supervise,
+};
+
+/// What makes one service different from another before it runs.
+#[derive(Debug, Clone, Copy)]
+pub struct ServiceSpec {
+    /// The name of the service, its crate and its binary, such as `shipper-fs`.
+    pub name: &'static str,
+    /// One line for `--help`.
+    pub about: &'static str,
+    /// Commands with a line each on what they do, for `--help`.
+    pub examples: &'static str,
+    /// `env!("CARGO_PKG_VERSION")`.
+    pub version: &'static str,
+    /// Checks what the settings cannot know, such as whether rules compile. Its errors are mistakes in the
+    /// settings. `|_| Ok(())` when there is nothing.
+    pub check: fn(&Settings) -> anyhow::Result<()>,
+}
+
+#[derive(Debug, Args)]
+struct ServiceArgs {
+    #[command(flatten)]
+    process: ProcessArgs,
+    /// Check the settings, tell every mistake, and exit
+    #[arg(long)]
+    check: bool,
+}
+
+/// The whole life of a service: arguments, settings, tracing, the endpoint, `body`, signals, drain, exit code.
+///
+/// `body` binds and connects, calls [`Context::started`], and returns after `stop` was cancelled and all that it
+/// held is settled. An error before `started` is a failed start, a later one a failure while running.
+pub fn run_main<F, Fut>(spec: ServiceSpec, body: F) -> ExitCode
+where
+    F: FnOnce(Settings, Context) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let section = spec.name.replace('-', "_");
+    let http_key = format!("{section}.http_addr");
+    let args = match arguments(&spec) {
+        Ok(args) => args,
+        Err(error) => return exit::after_arguments(&error),
+    };
+    let loaded = match args.process.load(&http_key, Vec::new()) {
+        Ok(loaded) => loaded,
+        Err(problems) => return bad_settings(&problems),
+    };
+    if let Err(error) = check(&spec, &loaded.settings) {
+        return bad_settings(&format!("{error:#}"));
+    }
+    if args.check {
+        return exit::say(&good(&loaded));
+    }
+    let Loaded { settings, file } = loaded;
+    let http_addr = settings.service.http_addrs.get(spec.name).copied().flatten();
+    supervise(spec.name, settings, (http_addr, &http_key), |settings, ctx| {
+        let file = file.map(|file| file.display().to_string());
+        tracing::info!(
+            service = spec.name,
+            version = spec.version,
+            settings = file,
+            "starting"
+        );
+        body(settings, ctx)
+    })
+}
+
+fn arguments(spec: &ServiceSpec) -> Result<ServiceArgs, clap::Error> {
+    // Described after the arguments, whose own types have descriptions too.
+    let command = ServiceArgs::augment_args(Command::new(spec.name))
+        .about(spec.about)
+        .long_about(None::<&str>)
+        .version(spec.version)
+        .after_help(format!("Examples:\n{}", spec.examples.trim_end()));
+    let matches = command.try_get_matches_from(env::args_os())?;
+    ServiceArgs::from_arg_matches(&matches).map_err(|error| {
+        // Cannot happen: the same type described the arguments.
+        clap::Error::raw(ErrorKind::InvalidValue, error)
+    })
+}
+
+fn check(spec: &ServiceSpec, settings: &Settings) -> anyhow::Result<()> {
+    if matches!(settings.broker, BrokerSettings::Embedded { .. }) {
+        anyhow::bail!(
+            "broker.url is \"embedded\", which has no way from one process to another: set it to amqp://… (LOGFERRY_BROKER__URL), or use `logferry run`"
+        );
+    }
+    (spec.check)(settings)
+}
+
+fn good(loaded: &Loaded) -> String {
+    match &loaded.file {
+        Some(file) => format!("settings are good: {}", file.display()),
+        None => "settings are good: no file, so defaults and environment".to_owned(),
+    }
+}
+
+fn bad_settings(problems: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("{problems}");
+    ExitCode::from(exit::SETTINGS)
+}

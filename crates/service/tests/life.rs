@@ -1,0 +1,290 @@
+//! A process from its arguments to its exit code, with real signals.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    process::{Child, ChildStderr, Command, Output, Stdio},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+/// `cargo test` and `cargo nextest` build the examples beside the tests.
+fn idle() -> Command {
+    let test = env::current_exe().expect("a test has a path");
+    let target = test
+        .parent()
+        .and_then(|deps| deps.parent())
+        .expect("target/<profile>/deps/<test>");
+    let mut command = Command::new(target.join("examples/idle"));
+    command
+        .env_clear()
+        .current_dir(env::temp_dir())
+        .stdin(Stdio::null());
+    command.args([
+        "--set",
+        "broker.url=amqp://127.0.0.1:1",
+        "--set",
+        "parser.http_addr=127.0.0.1:0",
+    ]);
+    command
+}
+
+fn output(command: &mut Command) -> (Option<i32>, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().expect("examples are built with the tests");
+    let text = |bytes| String::from_utf8(bytes).expect("is text");
+    (status.code(), text(stdout), text(stderr))
+}
+
+/// A running process and what it writes to stderr, line by line.
+struct Running {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    read: String,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("examples are built with the tests");
+        let stderr = BufReader::new(child.stderr.take().expect("is piped"));
+        Self {
+            child,
+            stderr,
+            read: String::new(),
+        }
+    }
+
+    /// Reads up to the line that has `text` in it.
+    fn until(&mut self, text: &str) -> String {
+        loop {
+            let mut line = String::new();
+            let read = self.stderr.read_line(&mut line).expect("reads");
+            assert!(read > 0, "ended before {text:?}:\n{}", self.read);
+            self.read.push_str(&line);
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("is a pid"));
+        kill(pid, signal).expect("the process is there");
+    }
+
+    /// Waits for the end.
+    fn end(mut self) -> (Option<i32>, String) {
+        self.stderr.read_to_string(&mut self.read).expect("reads");
+        let status = self.child.wait().expect("ends");
+        (status.code(), self.read.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It is gone already unless the test failed.
+        let _killed = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+#[test]
+fn a_signal_drains() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut running = Running::start(&mut idle());
+        running.until("started");
+        running.signal(signal);
+        let (code, log) = running.end();
+        assert_eq!(code, Some(0), "{log}");
+        assert!(
+            log.contains(&format!("signal=\"{signal}\"")) && log.contains("drained"),
+            "{log}"
+        );
+    }
+}
+
+#[test]
+fn a_drain_is_bounded() {
+    let mut running = Running::start(
+        idle()
+            .env("IDLE", "hang")
+            .args(["--set", "service.shutdown_grace=200ms"]),
+    );
+    running.until("started");
+    running.signal(Signal::SIGTERM);
+    let (code, log) = running.end();
+    assert_eq!(code, Some(70), "{log}");
+    assert!(
+        log.contains("drain timed out") && log.contains("in_flight=3"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let mut running = Running::start(
+        idle()
+            .env("IDLE", "hang")
+            .args(["--set", "service.shutdown_grace=1h"]),
+    );
+    running.until("started");
+    running.signal(Signal::SIGTERM);
+    running.until("stopping");
+    running.signal(Signal::SIGINT);
+    let (code, log) = running.end();
+    assert_eq!(code, Some(70), "{log}");
+    assert!(
+        log.contains("second signal") && log.contains("in_flight=3"),
+        "{log}"
+    );
+}
+
+#[test]
+fn exit_codes_tell_the_ends_apart() {
+    for (fault, code, says) in [
+        ("start", 1, "parser: cannot start: no broker here"),
+        ("run", 70, "the broker went away for good"),
+        ("panic", 70, "a bug"),
+        ("end", 70, "ended without being told to stop"),
+    ] {
+        let (ended, _, log) = output(idle().env("IDLE", fault));
+        assert_eq!(ended, Some(code), "{fault}: {log}");
+        assert!(log.contains(says), "{fault}: {log}");
+    }
+}
+
+#[test]
+fn usage() {
+    let (code, _, told) = output(idle().arg("--flavour"));
+    assert_eq!(code, Some(64), "{told}");
+    let (code, _, told) = output(idle().args(["--set", "broker"]));
+    assert_eq!(code, Some(64), "{told}");
+    assert!(told.contains("write KEY=VALUE"), "{told}");
+    let (code, help, _) = output(idle().arg("--help"));
+    assert_eq!(code, Some(0));
+    for part in [
+        "--config",
+        "--set",
+        "--check",
+        "--http-addr",
+        "Examples:",
+        "idle --check",
+    ] {
+        assert!(help.contains(part), "{part} is not in\n{help}");
+    }
+    assert_eq!(
+        output(idle().arg("--version")),
+        (Some(0), "parser 1.2.3\n".to_owned(), String::new())
+    );
+}
+
+#[test]
+fn check_tells_all_mistakes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("logferry.toml");
+    std::fs::write(&file, "[parser]\nprefetch = 0\nthread = 2\n").expect("writes");
+    let (code, _, told) = output(
+        idle()
+            .arg("--check")
+            .arg("--config")
+            .arg(&file)
+            .env("LOGFERRY_STORE__URL", ""),
+    );
+    assert_eq!(code, Some(78), "{told}");
+    let file = file.display();
+    assert_eq!(
+        told,
+        format!(
+            "{file}:2: parser.prefetch = 0: must be from 1 to 65535\n\
+             {file}:3: parser.thread: is not a setting: did you mean `threads`?\n\
+             environment LOGFERRY_STORE__URL: store.url: is empty: leave it out, or give it a value\n"
+        )
+    );
+}
+
+#[test]
+fn check_tells_that_all_is_well() {
+    let (code, told, log) = output(idle().arg("--check"));
+    assert_eq!((code, log.as_str()), (Some(0), ""));
+    assert_eq!(told, "settings are good: no file, so defaults and environment\n");
+}
+
+#[test]
+fn check_runs_the_check_of_the_service() {
+    let program = "parser.program=[{ name = \"a\", source = \".\" }]";
+    let (code, _, told) = output(idle().args(["--check", "--set", program]));
+    assert_eq!(
+        (code, told.as_str()),
+        (Some(78), "settings: no program compiles here\n")
+    );
+}
+
+#[test]
+fn one_process_alone_cannot_use_embedded_queues() {
+    let (code, _, told) = output(idle().args(["--set", "broker.url=embedded"]));
+    assert_eq!(code, Some(78), "{told}");
+    assert!(
+        told.contains("LOGFERRY_BROKER__URL") && told.contains("logferry run"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_busy_port_names_its_setting() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("binds");
+    let addr = taken.local_addr().expect("has an address").to_string();
+    let (code, _, told) = output(idle().args(["--http-addr", &addr]));
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        told.contains("parser.http_addr") && told.contains(&addr),
+        "{told}"
+    );
+}
+
+#[test]
+fn json_lines_are_json_even_for_a_panic() {
+    let (_, _, log) = output(idle().env("IDLE", "panic").args(["--log-format", "json"]));
+    assert!(log.contains("\"panic\":\"a bug\""), "{log}");
+    for line in log.lines() {
+        let parsed: Result<serde_json::Value, _> = serde_json::from_str(line);
+        assert!(parsed.is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn metrics_and_readiness_are_served() {
+    let mut running = Running::start(&mut idle());
+    let line = running.until("serving metrics");
+    let addr = line
+        .trim_end()
+        .rsplit_once("addr=")
+        .expect("names the address")
+        .1
+        .to_owned();
+    running.until("started");
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(&addr).expect("connects");
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        )
+        .expect("writes");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("reads");
+        answer
+    };
+    assert!(get("/readyz").starts_with("HTTP/1.1 200 "));
+    assert!(get("/metrics").contains("logferry_batches_in_flight{stage=\"parser\"} 3"));
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.end().0, Some(0));
+}
