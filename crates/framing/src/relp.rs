@@ -89,9 +89,10 @@ pub fn write_refusal(out: &mut Vec<u8>, txnr: Txnr, reason: &str) {
     write_frame(out, txnr, "rsp", format!("500 {reason}").as_bytes());
 }
 
-/// Appends the hint that the server will close the session.
-pub fn write_server_close(out: &mut Vec<u8>) {
-    write_frame(out, Txnr::HINT, "serverclose", b"");
+/// Appends the hint that the server will close the session. The reason, which may be empty, is for people;
+/// librelp does not look at it.
+pub fn write_server_close(out: &mut Vec<u8>, reason: &str) {
+    write_frame(out, Txnr::HINT, "serverclose", reason.as_bytes());
 }
 
 /// The status and the rest of a response's data: `200 OK`, then for `open` the server's offers. An empty
@@ -129,7 +130,7 @@ mod tests {
         write_ok(&mut out, Txnr(2));
         write_refusal(&mut out, Txnr(3), "unknown command");
         write_close_response(&mut out, Txnr(4));
-        write_server_close(&mut out);
+        write_server_close(&mut out, "");
         let expected =
             "2 syslog 9 <13>hello\n2 rsp 6 200 OK\n3 rsp 19 500 unknown command\n4 rsp 0\n0 serverclose 0\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);

@@ -1,1 +1,29 @@
-//! Listeners and clients: TCP, UDP, TLS, RELP sessions. Does not know the broker.
+//! Listeners and clients: TCP, UDP, TLS, RELP sessions. Does not know the broker and no syslog grammar.
+//!
+//! A listener ([`StreamListener`], [`DatagramListener`]) cuts what its peers send into frames and hands them, one
+//! read at a time, to a [`FrameSink`]. The sink says whether there is [`Room`] for more and gives a [`Ticket`] for
+//! what it took; RELP sessions answer their peer when the ticket is confirmed, and not before.
+
+mod connections;
+mod custody;
+mod datagram;
+mod error;
+mod idle;
+mod inbound;
+mod meters;
+mod relp;
+mod room;
+mod session;
+mod sink;
+mod stream;
+mod tcp;
+mod throttle;
+mod tls;
+
+pub use crate::custody::{Custody, Settler, Ticket, custody};
+pub use crate::datagram::DatagramListener;
+pub use crate::error::{BindError, TlsError};
+pub use crate::meters::Meters;
+pub use crate::room::Room;
+pub use crate::sink::{FrameSink, FrameSource, Peer};
+pub use crate::stream::StreamListener;

@@ -3,6 +3,7 @@
 use event::FrameDefects;
 
 use super::Txnr;
+use crate::frame::{Frame, trim_terminator};
 
 const TXNR_DIGITS_MAX: usize = 9;
 const COMMAND_LETTERS_MAX: usize = 32;
@@ -25,6 +26,22 @@ pub struct RelpFrame<'a> {
     pub data: &'a [u8],
     /// `TRUNCATED` when `data` was cut.
     pub defects: FrameDefects,
+}
+
+impl<'a> RelpFrame<'a> {
+    /// The log line that a `syslog` command carries; `None` when it is empty.
+    #[must_use]
+    pub fn frame(&self) -> Option<Frame<'a>> {
+        let bytes = if self.defects.is_empty() {
+            trim_terminator(self.data)
+        } else {
+            self.data
+        };
+        (!bytes.is_empty()).then_some(Frame {
+            bytes,
+            defects: self.defects,
+        })
+    }
 }
 
 /// What a peer did that RELP forbids. There is no way to find the next frame, so the session is over.

@@ -1,0 +1,326 @@
+//! Listeners for connections: accepts them, makes TLS of them where it is set, and runs their sessions.
+
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use nix::errno::Errno;
+use settings::{ListenerSettings, Protocol};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpSocket, TcpStream},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use crate::{
+    connections::{Connections, Place, Refused},
+    error::BindError,
+    meters::Meters,
+    relp,
+    session::{End, Surroundings},
+    sink::{FrameSink, Peer},
+    tcp,
+    throttle::Throttle,
+    tls::{self, HANDSHAKE_TIMEOUT},
+};
+
+/// Connections that the kernel completes before we accept them.
+const BACKLOG: u32 = 1024;
+
+/// How long accepting pauses when the process or the system has nothing left for another connection.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(500);
+
+/// When the kernel begins to ask whether a silent peer is still there, and how often.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// A listener for RELP or syslog over TCP, with or without TLS.
+pub struct StreamListener {
+    settings: ListenerSettings,
+    listener: TcpListener,
+    address: SocketAddr,
+    acceptor: Option<TlsAcceptor>,
+}
+
+impl fmt::Debug for StreamListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamListener")
+            .field("name", &self.settings.name)
+            .field("address", &self.address)
+            .field("tls", &self.acceptor.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl StreamListener {
+    /// Listens; nothing is accepted yet.
+    ///
+    /// # Errors
+    /// [`BindError`]: the address or the TLS settings do not work.
+    pub fn bind(settings: &ListenerSettings) -> Result<Self, BindError> {
+        let acceptor = settings.tls.as_ref().map(tls::acceptor).transpose();
+        let acceptor = acceptor.map_err(|source| BindError::Tls {
+            listener: settings.name.clone(),
+            source,
+        })?;
+        let listen = |address: SocketAddr| {
+            let socket = if address.is_ipv4() {
+                TcpSocket::new_v4()
+            } else {
+                TcpSocket::new_v6()
+            }?;
+            // Else the port stays taken for a minute after a restart.
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            let listener = socket.listen(BACKLOG)?;
+            let address = listener.local_addr()?;
+            Ok((listener, address))
+        };
+        let (listener, address) = listen(settings.address)
+            .map_err(|error| BindError::new(&settings.name, settings.address, error))?;
+        Ok(Self {
+            settings: settings.clone(),
+            listener,
+            address,
+            acceptor,
+        })
+    }
+
+    /// Where it listens; the port is the real one.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts connections and hands their frames to `sink` until `stop` is cancelled; then waits until all
+    /// sessions have ended, which RELP sessions do when all they gave to the sink is settled.
+    pub async fn run<K: FrameSink>(self, sink: Arc<K>, meters: Meters, stop: CancellationToken) {
+        let connections = Connections::new(
+            self.settings.connections_max,
+            self.settings.connections_per_peer_max,
+        );
+        let around = Arc::new(Surroundings {
+            listener: self.settings.name.clone(),
+            sink,
+            frame_bytes_max: self.settings.frame_bytes_max,
+            idle_timeout: self.settings.idle_timeout,
+            stop,
+            meters,
+            throttle: Throttle::default(),
+        });
+        let mut sessions = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = around.stop.cancelled() => break,
+                Some(ended) = sessions.join_next() => report_panic(ended),
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, addr)) => {
+                        let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
+                        if let Some(place) = enter(&connections, &around, addr.ip()) {
+                            let session = session(stream, addr, place, self.settings.protocol,
+                                self.acceptor.clone(), Arc::clone(&around));
+                            let span = tracing::debug_span!("session", listener = around.listener, peer_addr = %addr);
+                            sessions.spawn(session.instrument(span));
+                        }
+                    }
+                    Err(error) => pause_after(&error, &around).await,
+                },
+            }
+        }
+        // Peers that try now are told by the system that nobody listens, and keep their frames.
+        drop(self.listener);
+        while let Some(ended) = sessions.join_next().await {
+            report_panic(ended);
+        }
+    }
+}
+
+fn report_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "session ended by a bug");
+    }
+}
+
+fn enter<K>(connections: &Arc<Connections>, around: &Surroundings<K>, peer: IpAddr) -> Option<Place> {
+    let meters = &around.meters;
+    match connections.enter(peer) {
+        Ok(place) => {
+            meters.accepted.inc();
+            Some(place)
+        }
+        Err(refused) => {
+            match refused {
+                Refused::Total => meters.refused_total.inc(),
+                Refused::Peer => meters.refused_peer.inc(),
+            };
+            if let Some(held_back) = around.throttle.pass() {
+                let setting = match refused {
+                    Refused::Total => "connections_max",
+                    Refused::Peer => "connections_per_peer_max",
+                };
+                let listener = &around.listener;
+                tracing::warn!(listener, peer_addr = %peer, setting, held_back, "connection refused");
+            }
+            None
+        }
+    }
+}
+
+/// Errors of `accept` that belong to the connection pass at once. When nothing is left, trying again at once
+/// would only burn the processor: the connections wait in the kernel meanwhile.
+async fn pause_after<K>(error: &io::Error, around: &Surroundings<K>) {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    let is_of_the_connection = matches!(
+        errno,
+        Some(
+            Errno::ECONNABORTED
+                | Errno::ECONNRESET
+                | Errno::EPERM
+                | Errno::EPROTO
+                | Errno::ENETDOWN
+                | Errno::ENOPROTOOPT
+                | Errno::EHOSTDOWN
+                | Errno::ENONET
+                | Errno::EHOSTUNREACH
+                | Errno::EOPNOTSUPP
+                | Errno::ENETUNREACH
+                | Errno::EINTR
+        )
+    );
+    if is_of_the_connection {
+        tracing::debug!(%error, "accept failed for one connection");
+        return;
+    }
+    around.meters.exhausted.inc();
+    if let Some(held_back) = around.throttle.pass() {
+        let listener = &around.listener;
+        tracing::error!(listener, %error, held_back, "cannot accept connections, trying again");
+    }
+    tokio::select! {
+        () = around.stop.cancelled() => {}
+        () = sleep(EXHAUSTED_PAUSE) => {}
+    }
+}
+
+async fn session<K: FrameSink>(
+    mut stream: TcpStream,
+    addr: SocketAddr,
+    place: Place,
+    protocol: Protocol,
+    acceptor: Option<TlsAcceptor>,
+    around: Arc<Surroundings<K>>,
+) {
+    let _counted = Counted::new(&around.meters);
+    let _place = place;
+    if let Err(error) = prepare(&stream) {
+        tracing::debug!(%error, "socket option not set");
+    }
+    let mut peer = Peer {
+        addr: addr.to_string(),
+        tls_name: None,
+    };
+    let end = match acceptor {
+        None => serve(&mut stream, protocol, &peer, &around).await,
+        Some(acceptor) => {
+            let Some(mut stream) = handshake(&acceptor, stream, &peer, &around).await else {
+                return;
+            };
+            let certificates = stream.get_ref().1.peer_certificates();
+            peer.tls_name = certificates
+                .and_then(|chain| chain.first())
+                .and_then(tls::name_in);
+            serve(&mut stream, protocol, &peer, &around).await
+        }
+    };
+    report(&end, &peer, &around);
+}
+
+async fn serve<S, K>(stream: &mut S, protocol: Protocol, peer: &Peer, around: &Surroundings<K>) -> End
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    K: FrameSink,
+{
+    match protocol {
+        Protocol::Relp => relp::serve(stream, peer, around).await,
+        Protocol::Tcp | Protocol::Udp => tcp::serve(stream, peer, around).await,
+    }
+}
+
+async fn handshake<K>(
+    acceptor: &TlsAcceptor,
+    stream: TcpStream,
+    peer: &Peer,
+    around: &Surroundings<K>,
+) -> Option<TlsStream<TcpStream>> {
+    let accepted = tokio::select! {
+        () = around.stop.cancelled() => return None,
+        accepted = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)) => accepted,
+    };
+    let error = match accepted {
+        Ok(Ok(stream)) => return Some(stream),
+        Ok(Err(error)) => error,
+        Err(_) => io::Error::new(io::ErrorKind::TimedOut, "TLS handshake took too long"),
+    };
+    around.meters.handshakes_failed.inc();
+    if let Some(held_back) = around.throttle.pass() {
+        let (listener, peer_addr) = (&around.listener, &peer.addr);
+        tracing::warn!(listener, peer_addr, %error, held_back, "TLS handshake failed");
+    }
+    None
+}
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    // Answers are collected by ourselves.
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+fn report<K>(end: &End, peer: &Peer, around: &Surroundings<K>) {
+    let (listener, peer_addr) = (&around.listener, &peer.addr);
+    match end {
+        End::Violation(violation) => {
+            around.meters.violations.inc();
+            if let Some(held_back) = around.throttle.pass() {
+                tracing::warn!(listener, peer_addr, %violation, held_back, "RELP session closed");
+            }
+        }
+        End::AnswersNotRead | End::CustodyLost => {
+            if let Some(held_back) = around.throttle.pass() {
+                tracing::warn!(listener, peer_addr, reason = %end, held_back, "RELP session cut");
+            }
+        }
+        End::Idle => {
+            around.meters.idled.inc();
+            tracing::debug!(listener, peer_addr, reason = %end, "session ended");
+        }
+        End::Failed(error) => tracing::debug!(listener, peer_addr, %error, "session ended"),
+        End::Eof | End::Stopped | End::RelpClosed => {
+            tracing::debug!(listener, peer_addr, reason = %end, "session ended");
+        }
+    }
+}
+
+/// In the gauge of open connections.
+struct Counted<'a>(&'a Meters);
+
+impl<'a> Counted<'a> {
+    fn new(meters: &'a Meters) -> Self {
+        meters.connections.inc();
+        Self(meters)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.connections.dec();
+    }
+}
