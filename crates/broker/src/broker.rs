@@ -1,0 +1,191 @@
+//! The one handle to a broker of either kind.
+
+use std::{sync::Arc, time::Duration};
+
+use settings::BrokerSettings;
+use tokio::sync::watch;
+
+use crate::{
+    consumer::Consumer,
+    counters::{CounterSnapshot, Counters},
+    embedded::{self, Embedded, Limits},
+    error::{ConnectError, ConsumeError, DeclareError, NotReady},
+    name::QueueName,
+    publisher::{Outlet, Publisher},
+    state::BrokerState,
+    topology::Topology,
+};
+
+/// How long a publish waits for its verdict before it counts as failed.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A broker: RabbitMQ, or the embedded one. Clones are handles to the same connection.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    kind: Kind,
+    state: watch::Receiver<BrokerState>,
+    counters: Arc<Counters>,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Embedded(Embedded),
+}
+
+impl Broker {
+    /// Starts to work with the broker of `settings`. `connection_name` is what RabbitMQ shows for us.
+    ///
+    /// With RabbitMQ this returns at once: the connection is made, and made again whenever it is lost, in the
+    /// background; [`Self::state`] tells how it stands and [`Self::wait_ready`] waits for it. The embedded
+    /// broker is ready when this returns.
+    ///
+    /// # Errors
+    ///
+    /// Settings that can never work: no AMQP address, a CA file that cannot be read, a folder that cannot be
+    /// used or is in use.
+    pub async fn connect(settings: &BrokerSettings, _connection_name: &str) -> Result<Self, ConnectError> {
+        let counters = Arc::new(Counters::default());
+        let connecting = BrokerState::Connecting {
+            since: std::time::Instant::now(),
+            error: None,
+        };
+        let (state_in, state) = watch::channel(connecting);
+        let kind = match settings {
+            BrokerSettings::Amqp(_) => {
+                return Err(ConnectError::Url {
+                    problem: "RabbitMQ is not supported yet".into(),
+                });
+            }
+            BrokerSettings::Embedded {
+                dir,
+                queue_bytes_max,
+                delivery_limit,
+            } => {
+                let limits = Limits {
+                    queue_bytes_max: *queue_bytes_max,
+                    delivery_limit: *delivery_limit,
+                };
+                let (dir, counters) = (dir.clone(), Arc::clone(&counters));
+                Kind::Embedded(blocking(move || Embedded::open(&dir, limits, state_in, counters)).await?)
+            }
+        };
+        Ok(Self {
+            kind,
+            state,
+            counters,
+        })
+    }
+
+    /// Tries whether the broker of `settings` answers, and returns a line about it for people.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be used.
+    pub async fn check(settings: &BrokerSettings) -> Result<String, ConnectError> {
+        match settings {
+            BrokerSettings::Amqp(_) => Err(ConnectError::Url {
+                problem: "RabbitMQ is not supported yet".into(),
+            }),
+            BrokerSettings::Embedded { dir, .. } => {
+                let dir = dir.clone();
+                blocking(move || embedded::check(&dir)).await
+            }
+        }
+    }
+
+    /// Makes the exchanges, queues and bindings that are missing. Run again it changes nothing.
+    ///
+    /// The embedded broker also takes away the bindings that are not in `topology`; RabbitMQ keeps them.
+    ///
+    /// # Errors
+    ///
+    /// [`DeclareError::Conflict`] when a queue exists and is different.
+    pub async fn declare(&self, topology: &Topology) -> Result<(), DeclareError> {
+        match &self.kind {
+            Kind::Embedded(embedded) => embedded.declare(topology).await,
+        }
+    }
+
+    /// A publisher with at most `unconfirmed_max` publishes under way.
+    #[must_use]
+    pub fn publisher(&self, unconfirmed_max: usize) -> Publisher {
+        let outlet = match &self.kind {
+            Kind::Embedded(embedded) => Outlet::Embedded(embedded.clone()),
+        };
+        let counters = Arc::clone(&self.counters);
+        Publisher::new(
+            outlet,
+            unconfirmed_max,
+            self.state.clone(),
+            counters,
+            CONFIRM_TIMEOUT,
+        )
+    }
+
+    /// Consumes `queue` for `stage` (which names the routing keys of dead letters), with at most `prefetch`
+    /// deliveries unsettled. Waits until the broker has answered; while it is away this may take any time.
+    ///
+    /// # Errors
+    ///
+    /// [`ConsumeError::NoSuchQueue`] and what else the broker refuses.
+    pub async fn consume(
+        &self,
+        queue: &QueueName,
+        prefetch: u16,
+        stage: &'static str,
+    ) -> Result<Consumer, ConsumeError> {
+        match &self.kind {
+            Kind::Embedded(embedded) => embedded
+                .consume(queue, prefetch, stage)
+                .await
+                .map(Consumer::embedded),
+        }
+    }
+
+    /// How the way to the broker stands, now and at each change.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<BrokerState> {
+        self.state.clone()
+    }
+
+    /// Waits until publishes are taken, for `timeout` at most.
+    ///
+    /// # Errors
+    ///
+    /// [`NotReady`] with what stood in the way.
+    pub async fn wait_ready(&self, timeout: Duration) -> Result<(), NotReady> {
+        let mut state = self.state.clone();
+        match tokio::time::timeout(timeout, state.wait_for(BrokerState::is_ready)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => {
+                let problem = self.state.borrow().to_string();
+                Err(NotReady {
+                    after: timeout,
+                    problem,
+                })
+            }
+        }
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn counters(&self) -> CounterSnapshot {
+        self.counters.snapshot()
+    }
+
+    /// Ends it for all clones: dispositions that were made are passed on, publishes that were made get their
+    /// verdict, both within a few seconds; then the connection is closed. Unsettled deliveries go back to their queues.
+    pub async fn close(self) {
+        match self.kind {
+            Kind::Embedded(embedded) => embedded.close().await,
+        }
+    }
+}
+
+/// Runs what reads and writes files. The task is never cancelled, so it fails only by a panic, which goes on here.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

@@ -1,0 +1,458 @@
+//! The queue file: its schema and every statement that is run on it.
+//!
+//! A body is stored once, in `message`; each queue that has it has a row in `entry`.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use uuid::Uuid;
+
+use crate::{
+    error::ConnectError,
+    message::Death,
+    name::{BindingKey, Exchange},
+};
+
+/// `LgFr`, so that `file` and we can tell whose file it is.
+const APPLICATION_ID: i32 = 0x4c67_4672;
+/// Changes with the schema.
+const SCHEMA_VERSION: i32 = 1;
+/// A batch of 128 KiB takes eight pages; smaller ones cost more per batch, larger ones more per small change.
+const PAGE_BYTES: u32 = 16 << 10;
+/// The log is copied to the file when it has this many pages (32 MiB).
+const CHECKPOINT_PAGES: u32 = 2048;
+/// SQLite's page cache of the writer, in KiB.
+const CACHE_KIB: u32 = 8 << 10;
+
+const SCHEMA: &str = "
+    CREATE TABLE queue (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        exchange TEXT NOT NULL,
+        messages INTEGER NOT NULL DEFAULT 0,
+        bytes INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE TABLE binding (
+        queue INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        PRIMARY KEY (queue, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE message (
+        seq INTEGER PRIMARY KEY,
+        id BLOB,
+        exchange TEXT NOT NULL,
+        routing_key TEXT NOT NULL,
+        content_type TEXT,
+        body BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE death (
+        seq INTEGER PRIMARY KEY,
+        stage TEXT NOT NULL,
+        queue TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        text TEXT NOT NULL,
+        at_micros INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        exchange TEXT NOT NULL,
+        routing_key TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE entry (
+        queue INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (queue, seq)
+    ) STRICT, WITHOUT ROWID;
+";
+
+/// A message as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) id: Option<Uuid>,
+    pub(crate) exchange: Exchange,
+    pub(crate) routing_key: String,
+    pub(crate) content_type: Option<String>,
+    pub(crate) body: Bytes,
+    pub(crate) death: Option<Death>,
+}
+
+/// A row of `queue`, with its bindings and the number of its last entry.
+#[derive(Debug)]
+pub(crate) struct QueueRow {
+    pub(crate) id: i64,
+    pub(crate) name: String,
+    pub(crate) exchange: Exchange,
+    pub(crate) binding_keys: Vec<BindingKey>,
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+    pub(crate) last_seq: i64,
+}
+
+/// A row of `entry`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EntryRow {
+    pub(crate) seq: i64,
+    pub(crate) attempts: u32,
+    pub(crate) bytes: u64,
+}
+
+/// The writer's connection.
+#[derive(Debug)]
+pub(crate) struct Database {
+    connection: Connection,
+    /// Deletes a message that no queue has any more; names every queue, so that it uses the primary key of `entry`.
+    delete_unused: String,
+}
+
+pub(crate) fn file_of(dir: &Path) -> PathBuf {
+    dir.join("queues.sqlite")
+}
+
+impl Database {
+    /// Opens or makes the file in `dir`.
+    pub(crate) fn open(dir: &Path) -> Result<Self, ConnectError> {
+        let path = file_of(dir);
+        let database = |error: rusqlite::Error| match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase) => ConnectError::NotOurs {
+                path: file_of(dir),
+                problem: error.to_string(),
+            },
+            _ => ConnectError::Database {
+                path: file_of(dir),
+                problem: error.to_string(),
+            },
+        };
+        let connection = Connection::open(&path).map_err(database)?;
+        let tables: i64 = connection
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .map_err(database)?;
+        if tables == 0 {
+            connection
+                .execute_batch(&format!(
+                    "PRAGMA page_size = {PAGE_BYTES}; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;
+                     BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID};
+                     PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                ))
+                .map_err(database)?;
+        }
+        let number = |pragma| {
+            connection
+                .query_row(pragma, [], |row| row.get::<_, i32>(0))
+                .map_err(database)
+        };
+        let (owner, version) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
+        if (owner, version) != (APPLICATION_ID, SCHEMA_VERSION) {
+            let problem = if owner == APPLICATION_ID {
+                format!("its schema has version {version}, and {SCHEMA_VERSION} is wanted")
+            } else {
+                "another program wrote it".into()
+            };
+            return Err(ConnectError::NotOurs { path, problem });
+        }
+        connection
+            .execute_batch(&format!(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -{CACHE_KIB};
+                 PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA temp_store = MEMORY;"
+            ))
+            .map_err(database)?;
+        connection.set_prepared_statement_cache_capacity(32);
+        let mut this = Self {
+            connection,
+            delete_unused: String::new(),
+        };
+        this.queues().map_err(database)?;
+        Ok(this)
+    }
+
+    /// Runs one statement without parameters or rows.
+    pub(crate) fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute([]).map(drop)
+    }
+
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        !self.connection.is_autocommit()
+    }
+
+    /// All queues.
+    pub(crate) fn queues(&mut self) -> rusqlite::Result<Vec<QueueRow>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT id, name, exchange, messages, bytes,
+                    coalesce((SELECT max(seq) FROM entry WHERE queue = id), 0) FROM queue ORDER BY id",
+        )?;
+        let rows = statement.query_map([], |row| {
+            Ok(QueueRow {
+                id: row.get(0)?,
+                name: row.get(1)?,
+                exchange: exchange(row, 2)?,
+                binding_keys: Vec::new(),
+                messages: row.get::<_, i64>(3)?.cast_unsigned(),
+                bytes: row.get::<_, i64>(4)?.cast_unsigned(),
+                last_seq: row.get(5)?,
+            })
+        })?;
+        let mut queues = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT key FROM binding WHERE queue = ? ORDER BY key")?;
+        for queue in &mut queues {
+            let keys = statement.query_map([queue.id], |row| {
+                let text: String = row.get(0)?;
+                BindingKey::new(&text).map_err(|error| invalid(0, error))
+            })?;
+            queue.binding_keys = keys.collect::<rusqlite::Result<_>>()?;
+        }
+        drop(statement);
+        let ids: Vec<_> = queues.iter().map(|queue| queue.id.to_string()).collect();
+        self.delete_unused = format!(
+            "DELETE FROM message WHERE seq = ?1 AND NOT EXISTS
+             (SELECT 1 FROM entry WHERE queue IN ({}) AND seq = ?1)",
+            ids.join(",")
+        );
+        Ok(queues)
+    }
+
+    pub(crate) fn last_seq(&self) -> rusqlite::Result<i64> {
+        self.connection
+            .query_row("SELECT coalesce(max(seq), 0) FROM message", [], |row| row.get(0))
+    }
+
+    pub(crate) fn insert_queue(&self, name: &str, exchange: Exchange) -> rusqlite::Result<i64> {
+        self.connection
+            .prepare_cached("INSERT INTO queue (name, exchange) VALUES (?, ?)")?
+            .insert(params![name, exchange.name()])
+    }
+
+    /// Replaces the bindings of a queue.
+    pub(crate) fn bind(&self, queue: i64, keys: &[BindingKey]) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached("DELETE FROM binding WHERE queue = ?")?
+            .execute([queue])?;
+        let mut insert = self
+            .connection
+            .prepare_cached("INSERT OR IGNORE INTO binding (queue, key) VALUES (?, ?)")?;
+        for key in keys {
+            insert.execute(params![queue, key.as_str()])?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn update_totals(&self, queue: i64, messages: u64, bytes: u64) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached("UPDATE queue SET messages = ?, bytes = ? WHERE id = ?")?
+            .execute(params![messages.cast_signed(), bytes.cast_signed(), queue])
+            .map(drop)
+    }
+
+    pub(crate) fn insert_message(&self, seq: i64, message: &Stored) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO message (seq, id, exchange, routing_key, content_type, body) VALUES (?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![
+                seq,
+                message.id.as_ref().map(Uuid::as_bytes).map(<[u8; 16]>::as_slice),
+                message.exchange.name(),
+                message.routing_key,
+                message.content_type,
+                &message.body[..],
+            ])?;
+        message
+            .death
+            .as_ref()
+            .map_or(Ok(()), |death| self.insert_death(seq, death))
+    }
+
+    /// Copies the message `from` to `to` as a dead letter. Returns whether it was there.
+    pub(crate) fn copy_dead(&self, from: i64, to: i64, key: &str, death: &Death) -> rusqlite::Result<bool> {
+        let copied = self
+            .connection
+            .prepare_cached(
+                "INSERT INTO message (seq, id, exchange, routing_key, content_type, body)
+                 SELECT ?2, id, ?3, ?4, content_type, body FROM message WHERE seq = ?1",
+            )?
+            .execute(params![from, to, Exchange::Dead.name(), key])?;
+        if copied == 1 {
+            self.insert_death(to, death)?;
+        }
+        Ok(copied == 1)
+    }
+
+    fn insert_death(&self, seq: i64, death: &Death) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached("INSERT INTO death VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?
+            .execute(params![
+                seq,
+                death.stage,
+                death.queue,
+                death.reason,
+                Death::bounded_text(&death.text),
+                death.at_micros,
+                death.attempts,
+                death.exchange.name(),
+                death.routing_key,
+            ])
+            .map(drop)
+    }
+
+    pub(crate) fn insert_entry(&self, queue: i64, entry: EntryRow) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached("INSERT INTO entry (queue, seq, attempts, bytes) VALUES (?, ?, ?, ?)")?
+            .execute(params![
+                queue,
+                entry.seq,
+                entry.attempts,
+                entry.bytes.cast_signed()
+            ])
+            .map(drop)
+    }
+
+    pub(crate) fn update_attempts(&self, queue: i64, seq: i64, attempts: u32) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached("UPDATE entry SET attempts = ? WHERE queue = ? AND seq = ?")?
+            .execute(params![attempts, queue, seq])
+            .map(drop)
+    }
+
+    /// Takes a message out of a queue, and away when no other queue has it.
+    pub(crate) fn delete_entry(&self, queue: i64, seq: i64, has_death: bool) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached("DELETE FROM entry WHERE queue = ? AND seq = ?")?
+            .execute(params![queue, seq])?;
+        let gone = self
+            .connection
+            .prepare_cached(&self.delete_unused)?
+            .execute([seq])?;
+        if gone == 1 && has_death {
+            self.connection
+                .prepare_cached("DELETE FROM death WHERE seq = ?")?
+                .execute([seq])?;
+        }
+        Ok(())
+    }
+
+    /// The entries of a queue after `seq`, in order.
+    pub(crate) fn entries_after(&self, queue: i64, seq: i64, limit: i64) -> rusqlite::Result<Vec<EntryRow>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT seq, attempts, bytes FROM entry WHERE queue = ? AND seq > ? ORDER BY seq LIMIT ?",
+        )?;
+        let rows = statement.query_map(params![queue, seq, limit], |row| {
+            let bytes = row.get::<_, i64>(2)?.cast_unsigned();
+            Ok(EntryRow {
+                seq: row.get(0)?,
+                attempts: row.get(1)?,
+                bytes,
+            })
+        })?;
+        rows.collect()
+    }
+
+    /// Where a message was published: all that a death has to say of it.
+    pub(crate) fn origin_of(&self, seq: i64) -> rusqlite::Result<Option<(Exchange, String)>> {
+        self.connection
+            .prepare_cached("SELECT exchange, routing_key FROM message WHERE seq = ?")?
+            .query_row([seq], |row| Ok((exchange(row, 0)?, row.get(1)?)))
+            .optional()
+    }
+
+    /// Gives pages at the end of the file back to the file system when much of it is empty. Returns whether there
+    /// is more to give.
+    pub(crate) fn shrink(&self, slack_pages: i64, step_pages: i64) -> rusqlite::Result<bool> {
+        let number = |pragma| {
+            self.connection
+                .prepare_cached(pragma)?
+                .query_row([], |row| row.get::<_, i64>(0))
+        };
+        let (free, pages) = (number("PRAGMA freelist_count")?, number("PRAGMA page_count")?);
+        if free <= slack_pages || free * 2 < pages {
+            return Ok(false);
+        }
+        let mut statement = self
+            .connection
+            .prepare_cached(&format!("PRAGMA incremental_vacuum({step_pages})"))?;
+        let mut rows = statement.query([])?;
+        while rows.next()?.is_some() {}
+        Ok(true)
+    }
+}
+
+/// A second connection, for bodies that are no longer in memory.
+#[derive(Debug)]
+pub(crate) struct BodyReader {
+    connection: Connection,
+}
+
+impl BodyReader {
+    pub(crate) fn open(dir: &Path) -> Result<Self, ConnectError> {
+        let path = file_of(dir);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Connection::open_with_flags(&path, flags)
+            .and_then(|connection| {
+                connection.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -1024;")?;
+                Ok(Self { connection })
+            })
+            .map_err(|error| ConnectError::Database {
+                path,
+                problem: error.to_string(),
+            })
+    }
+
+    pub(crate) fn message(&self, seq: i64) -> rusqlite::Result<Option<Stored>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT id, exchange, routing_key, content_type, body,
+                    (SELECT count(*) FROM death WHERE death.seq = message.seq) FROM message WHERE seq = ?",
+        )?;
+        let found = statement
+            .query_row([seq], |row| {
+                let id: Option<[u8; 16]> = row.get(0)?;
+                let stored = Stored {
+                    id: id.map(Uuid::from_bytes),
+                    exchange: exchange(row, 1)?,
+                    routing_key: row.get(2)?,
+                    content_type: row.get(3)?,
+                    body: Bytes::from(row.get::<_, Vec<u8>>(4)?),
+                    death: None,
+                };
+                Ok((stored, row.get::<_, i64>(5)? > 0))
+            })
+            .optional()?;
+        let Some((mut stored, has_death)) = found else {
+            return Ok(None);
+        };
+        if has_death {
+            stored.death = Some(self.death(seq)?);
+        }
+        Ok(Some(stored))
+    }
+
+    fn death(&self, seq: i64) -> rusqlite::Result<Death> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT stage, queue, reason, text, at_micros, attempts, exchange, routing_key FROM death WHERE seq = ?",
+        )?;
+        statement.query_row([seq], |row| {
+            Ok(Death {
+                stage: row.get(0)?,
+                queue: row.get(1)?,
+                reason: row.get(2)?,
+                text: row.get(3)?,
+                at_micros: row.get(4)?,
+                attempts: row.get(5)?,
+                exchange: exchange(row, 6)?,
+                routing_key: row.get(7)?,
+            })
+        })
+    }
+}
+
+fn exchange(row: &Row<'_>, column: usize) -> rusqlite::Result<Exchange> {
+    let name: String = row.get(column)?;
+    Exchange::from_name(&name).ok_or_else(|| invalid(column, UnknownExchange(name)))
+}
+
+fn invalid(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("unknown exchange {0:?}")]
+struct UnknownExchange(String);

@@ -1,0 +1,76 @@
+//! What is published: a message, and what is known about the death of a dead letter.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::name::{Exchange, RoutingKey};
+
+/// Text about a death that is longer than this is cut: AMQP headers must fit into one frame.
+const DEATH_TEXT_BYTES_MAX: usize = 4096;
+
+/// One message to publish. A clone shares the body.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// The batch id; consumers use it to do a thing once.
+    pub id: Uuid,
+    /// Where it is published.
+    pub exchange: Exchange,
+    /// Decides which queues get it.
+    pub routing_key: RoutingKey,
+    /// What the body is.
+    pub content_type: &'static str,
+    /// The payload. RabbitMQ's frames carry 131,064 bytes, so that a body of up to this many is copied the least.
+    pub body: Bytes,
+    /// Why it is a dead letter, if it is one.
+    pub death: Option<Death>,
+}
+
+/// Why, where and when a message became a dead letter, and where it goes when it is put back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Death {
+    /// Which stage gave up on it; [`Death::BROKER_STAGE`] when the broker itself did.
+    pub stage: String,
+    /// The queue it came from.
+    pub queue: String,
+    /// A short code, from a bounded set.
+    pub reason: String,
+    /// The same for people, with details. Cut at 4,096 bytes.
+    pub text: String,
+    /// When, in microseconds since 1970.
+    pub at_micros: i64,
+    /// How many times it was delivered.
+    pub attempts: u32,
+    /// The exchange it was published to at first.
+    pub exchange: Exchange,
+    /// The routing key it was published with at first.
+    pub routing_key: String,
+}
+
+impl Death {
+    /// The stage of messages that the broker itself dead-lettered.
+    pub const BROKER_STAGE: &'static str = "broker";
+
+    /// The reason of messages that were delivered too often without an ack: poison.
+    pub const DELIVERY_LIMIT: &'static str = "delivery_limit";
+
+    /// `text`, cut where a character ends so that it fits into the headers.
+    #[must_use]
+    pub(crate) fn bounded_text(text: &str) -> &str {
+        text.get(..text.floor_char_boundary(DEATH_TEXT_BYTES_MAX))
+            .unwrap_or(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cut_between_characters() {
+        let long = "ä".repeat(DEATH_TEXT_BYTES_MAX);
+        assert_eq!(Death::bounded_text(&long).len(), DEATH_TEXT_BYTES_MAX);
+        let odd = format!("x{long}");
+        assert_eq!(Death::bounded_text(&odd).len(), DEATH_TEXT_BYTES_MAX - 1);
+        assert_eq!(Death::bounded_text("short"), "short");
+    }
+}
