@@ -363,7 +363,7 @@ pub(crate) const SECTIONS: &[Section] = &[
                 "connections_per_peer_max",
                 number(1, 1_000_000),
                 Default("2048"),
-                "Stream connections from one address.",
+                "Stream connections from one address, within connections_max.",
                 "One peer cannot use them all up.",
             ),
             key(
@@ -725,6 +725,10 @@ pub(crate) enum Child {
 pub(crate) fn child(parent: &str, name: &str) -> Option<Child> {
     if let Some(key) = section(parent)?.keys.iter().find(|key| key.name == name) {
         return Some(Child::Key(key));
+    }
+    // Names in quotes may hold anything, and must not reach through to sections further down.
+    if name.is_empty() || name.contains(['.', '[']) {
+        return None;
     }
     let path = join(parent, name);
     let list = format!("{path}[]");

@@ -167,6 +167,7 @@ fn listener(section: &Section<'_>) -> ListenerSettings {
         "udp" => Protocol::Udp,
         _ => Protocol::Tcp,
     };
+    let connections_max = section.number("connections_max");
     ListenerSettings {
         name: section.text("name"),
         protocol,
@@ -175,8 +176,10 @@ fn listener(section: &Section<'_>) -> ListenerSettings {
             .unwrap_or_else(|| ([127, 0, 0, 1], 0).into()),
         frame_bytes_max: section.memory("frame_bytes_max"),
         idle_timeout: section.opt_duration("idle_timeout"),
-        connections_max: section.number("connections_max"),
-        connections_per_peer_max: section.number("connections_per_peer_max"),
+        connections_max,
+        connections_per_peer_max: section
+            .number::<usize>("connections_per_peer_max")
+            .min(connections_max),
         receive_buffer: section.memory("receive_buffer"),
         time_zone: section.text("time_zone"),
         tls: section.inner("tls").map(|section| tls(&section)),
@@ -271,3 +274,6 @@ fn read_program(section: &Section<'_>, path: &PathBuf) -> String {
         String::new()
     })
 }
+
+#[cfg(test)]
+mod tests;

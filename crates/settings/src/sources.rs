@@ -110,7 +110,7 @@ pub(crate) fn merge(sources: &Sources) -> (Node, Vec<Problem>) {
     give_default_listeners(&mut root);
     for (name, value) in sources.env.iter().filter(|(name, _)| is_ours(name)) {
         let place = Place::Environment(name.clone());
-        let path = name.trim_start_matches(PREFIX).to_ascii_lowercase();
+        let path = name.strip_prefix(PREFIX).unwrap_or_default().to_ascii_lowercase();
         let steps: Vec<_> = path.split("__").collect();
         if let Err(problem) = overlay(&mut root, &steps, value, &place) {
             let problem = if is_known(&steps) {

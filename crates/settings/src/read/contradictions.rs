@@ -16,16 +16,6 @@ pub(super) fn check(reader: &Reader<'_>, settings: &Settings) {
     let listeners = reader.section("syslog_server").list("listener");
     for (section, listener) in listeners.iter().zip(&settings.syslog_server.listeners) {
         protocol(section, listener.protocol);
-        let ours = [
-            section.key("connections_max"),
-            section.key("connections_per_peer_max"),
-        ];
-        if reader.are_good(&ours.each_ref().map(String::as_str))
-            && listener.connections_per_peer_max > listener.connections_max
-            && section.is_set("connections_per_peer_max")
-        {
-            section.problem("connections_per_peer_max", "is more than connections_max");
-        }
     }
     unique_names(&listeners);
     unique_names(&reader.section("parser").list("program"));
