@@ -21,22 +21,29 @@
 //!
 //! This crate is for tests and tools only and ships in no binary of the product.
 
+pub mod binaries;
 pub mod eventually;
 pub mod guard;
+pub mod pipeline;
 pub mod ports;
 pub mod postgres;
 pub mod rabbitmq;
 pub mod redis;
+pub mod relp;
+pub mod rsyslog;
 
 mod http;
 mod programs;
 mod server;
 
 pub use eventually::{Probe, eventually};
+pub use pipeline::{Pipeline, Service};
 pub use ports::free_port;
 pub use postgres::{Database, Postgres};
 pub use rabbitmq::{RabbitMq, RabbitVhost};
 pub use redis::{KeyPrefix, Redis};
+pub use relp::RelpLoad;
+pub use rsyslog::Rsyslog;
 
 /// Environment variables through which `testkit run` tells tests of servers that already run.
 pub mod env {

@@ -119,7 +119,7 @@ impl Server {
         self.dir().join("log")
     }
 
-    fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         let log = fs::read_to_string(self.log()).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let tail = lines.len().saturating_sub(LOG_TAIL_LINES);

@@ -1,0 +1,427 @@
+//! The product as users run it: its programs as processes of their own, on a generated `logferry.toml`.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use nix::sys::signal::Signal;
+use parking_lot::Mutex;
+
+use crate::binaries::{self, Profile};
+use crate::guard::Guard;
+use crate::server::{blocking, or_fail};
+use crate::{eventually, free_port, http};
+
+/// A cold start on a busy machine.
+const START_MAX: Duration = Duration::from_secs(60);
+/// Above the services' own bound on their drain.
+const STOP_MAX: Duration = Duration::from_secs(30);
+/// How much of a service's log a failed test shows.
+const LOG_TAIL_LINES: usize = 40;
+
+/// A program of the product that runs as a process of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Service {
+    /// Intake.
+    SyslogServer,
+    /// Grammar and rules.
+    Parser,
+    /// Rows.
+    ShipperPgsql,
+    /// Files.
+    ShipperFs,
+    /// `logferry run`: all of them in one process.
+    Run,
+}
+
+impl Service {
+    /// The services of a pipeline over RabbitMQ.
+    pub const ALL: [Self; 4] = [
+        Self::SyslogServer,
+        Self::Parser,
+        Self::ShipperPgsql,
+        Self::ShipperFs,
+    ];
+
+    /// The program's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SyslogServer => "syslog-server",
+            Self::Parser => "parser",
+            Self::ShipperPgsql => "shipper-pgsql",
+            Self::ShipperFs => "shipper-fs",
+            Self::Run => "logferry",
+        }
+    }
+}
+
+/// What is to be started.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    broker: String,
+    store: String,
+    services: Vec<Service>,
+    settings: String,
+    profile: Profile,
+}
+
+impl Builder {
+    /// Settings in TOML after the generated ones, such as `[[parser.program]]`.
+    #[must_use]
+    pub fn settings(mut self, toml: &str) -> Self {
+        self.settings.push_str(toml);
+        self.settings.push('\n');
+        self
+    }
+
+    /// Only these services.
+    #[must_use]
+    pub fn services(mut self, services: &[Service]) -> Self {
+        self.services = services.to_vec();
+        self
+    }
+
+    /// The shipped build instead of the tests' build.
+    #[must_use]
+    pub fn release(mut self) -> Self {
+        self.profile = Profile::Release;
+        self
+    }
+
+    /// Declares queues, migrates the store, starts every service and waits until all are ready.
+    ///
+    /// # Panics
+    /// If one does not become ready.
+    pub async fn start(self) -> Pipeline {
+        let pipeline = or_fail(blocking(move || Pipeline::prepare(self)).await);
+        for service in pipeline.services.clone() {
+            or_fail(pipeline.spawn(service));
+        }
+        for service in &pipeline.services {
+            pipeline.ready(*service).await;
+        }
+        pipeline
+    }
+}
+
+/// A pipeline that runs. Its processes and its folder end with it, whatever happens.
+#[derive(Debug)]
+pub struct Pipeline {
+    guard: Mutex<Guard>,
+    running: Mutex<BTreeMap<Service, u32>>,
+    dir: PathBuf,
+    services: Vec<Service>,
+    binaries: PathBuf,
+    inputs: Inputs,
+    health: BTreeMap<Service, u16>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Inputs {
+    relp: u16,
+    tcp: u16,
+    udp: u16,
+}
+
+impl Pipeline {
+    /// A pipeline over RabbitMQ and PostgreSQL.
+    #[must_use]
+    pub fn over(broker: &str, store: &str) -> Builder {
+        Builder {
+            broker: broker.to_owned(),
+            store: store.to_owned(),
+            services: Service::ALL.to_vec(),
+            settings: String::new(),
+            profile: Profile::Dev,
+        }
+    }
+
+    /// `logferry run`, which needs nothing else.
+    #[must_use]
+    pub fn embedded() -> Builder {
+        Self::over("embedded", "embedded").services(&[Service::Run])
+    }
+
+    fn prepare(builder: Builder) -> anyhow::Result<Self> {
+        let binaries = binaries::folder(builder.profile).to_owned();
+        let guard = Guard::new("pipeline", Signal::SIGKILL)?;
+        let dir = guard.dir().to_owned();
+        let inputs = Inputs {
+            relp: free_port(),
+            tcp: free_port(),
+            udp: free_port(),
+        };
+        let services = Service::ALL.into_iter().chain([Service::Run]);
+        let health = services.map(|service| (service, free_port())).collect();
+        let settings = settings(&builder, &dir, inputs, &health);
+        fs::write(dir.join("logferry.toml"), settings)?;
+        let pipeline = Self {
+            guard: Mutex::new(guard),
+            running: Mutex::default(),
+            dir,
+            services: builder.services,
+            binaries,
+            inputs,
+            health,
+        };
+        if builder.broker != "embedded" {
+            let output = pipeline.logferry(&["init"]);
+            if !output.status.success() {
+                bail!("logferry init: {}", String::from_utf8_lossy(&output.stderr));
+            }
+        }
+        Ok(pipeline)
+    }
+
+    /// The folder with settings, data, files and logs.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The file that `shipper-fs` writes every event to, as JSON.
+    #[must_use]
+    pub fn events_file(&self) -> PathBuf {
+        self.dir.join("files/events.jsonl")
+    }
+
+    /// Where RELP is listened for.
+    #[must_use]
+    pub fn relp(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.inputs.relp).into()
+    }
+
+    /// Where syslog over TCP is listened for.
+    #[must_use]
+    pub fn tcp(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.inputs.tcp).into()
+    }
+
+    /// Where syslog over UDP is listened for.
+    #[must_use]
+    pub fn udp(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.inputs.udp).into()
+    }
+
+    /// Runs `logferry` with these arguments and this pipeline's settings.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn logferry(&self, arguments: &[&str]) -> Output {
+        let mut command = self.program("logferry");
+        or_fail(
+            command
+                .args(arguments)
+                .stdin(Stdio::null())
+                .output()
+                .context("run logferry"),
+        )
+    }
+
+    /// Ends a service as a crash would (SIGKILL).
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub async fn kill(&self, service: Service) {
+        self.end(service, Signal::SIGKILL).await;
+    }
+
+    /// Asks a service to end (SIGTERM) and waits until it did.
+    ///
+    /// # Panics
+    /// If it does not run, or does not end.
+    pub async fn terminate(&self, service: Service) -> ExitStatus {
+        self.end(service, Signal::SIGTERM).await
+    }
+
+    /// Starts a service that was ended, and waits until it is ready.
+    ///
+    /// # Panics
+    /// If it does not become ready.
+    pub async fn start(&self, service: Service) {
+        or_fail(self.spawn(service));
+        self.ready(service).await;
+    }
+
+    /// The process id of a service that runs.
+    #[must_use]
+    pub fn pid(&self, service: Service) -> Option<u32> {
+        self.running.lock().get(&service).copied()
+    }
+
+    /// What a service said so far on stderr.
+    #[must_use]
+    pub fn log(&self, service: Service) -> String {
+        fs::read_to_string(self.log_path(service)).unwrap_or_default()
+    }
+
+    /// Lines of level WARN or ERROR of all services, for tests that expect none.
+    #[must_use]
+    pub fn complaints(&self) -> Vec<String> {
+        let logs = self.services.iter().map(|service| self.log(*service));
+        logs.flat_map(|log| log.lines().map(str::to_owned).collect::<Vec<_>>())
+            .filter(|line| {
+                line.split_whitespace()
+                    .take(2)
+                    .any(|word| word == "WARN" || word == "ERROR")
+            })
+            .collect()
+    }
+
+    /// A service's metrics, in the text format of Prometheus.
+    ///
+    /// # Panics
+    /// If the service does not answer.
+    pub async fn metrics(&self, service: Service) -> String {
+        let port = self.health.get(&service).copied().unwrap_or_default();
+        or_fail(blocking(move || http::request(port, "GET", "/metrics", "")).await)
+    }
+
+    /// The sum of a metric's samples whose name and labels contain all of `parts`.
+    ///
+    /// # Panics
+    /// If the service does not answer.
+    pub async fn metric(&self, service: Service, parts: &[&str]) -> f64 {
+        let metrics = self.metrics(service).await;
+        let samples = metrics.lines().filter(|line| !line.starts_with('#'));
+        samples
+            .filter(|line| parts.iter().all(|part| line.contains(part)))
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+            .sum()
+    }
+
+    async fn ready(&self, service: Service) {
+        let port = self.health.get(&service).copied().unwrap_or_default();
+        eventually(START_MAX, || async {
+            if let Some(pid) = self.pid(service)
+                && let Some(status) = self.guard.lock().ended(pid)
+            {
+                or_fail(Err(anyhow::anyhow!("{} ended with {status}", service.name())))
+            }
+            blocking(move || http::request(port, "GET", "/readyz", ""))
+                .await
+                .is_ok()
+        })
+        .await;
+    }
+
+    fn spawn(&self, service: Service) -> anyhow::Result<()> {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path(service))?;
+        let mut command = self.program(service.name());
+        if service == Service::Run {
+            command.arg("run");
+        }
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let pid = self
+            .guard
+            .lock()
+            .spawn(&mut command)
+            .with_context(|| format!("start {}", service.name()))?;
+        self.running.lock().insert(service, pid);
+        Ok(())
+    }
+
+    async fn end(&self, service: Service, signal: Signal) -> ExitStatus {
+        let pid = self.running.lock().remove(&service);
+        let pid = or_fail(pid.with_context(|| format!("find {} running", service.name())));
+        self.guard.lock().signal(signal, |found, _| found == pid);
+        eventually(STOP_MAX, || async { self.guard.lock().ended(pid) }).await
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(self.binaries.join(name));
+        for (key, _) in std::env::vars_os() {
+            if key.to_string_lossy().starts_with("LOGFERRY_") {
+                command.env_remove(key);
+            }
+        }
+        command
+            .current_dir(&self.dir)
+            .env("LOGFERRY_CONFIG", self.dir.join("logferry.toml"))
+            .env("NO_COLOR", "1");
+        command
+    }
+
+    fn log_path(&self, service: Service) -> PathBuf {
+        self.dir.join(format!("{}.log", service.name()))
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for service in &self.services {
+                let log = self.log(*service);
+                let lines: Vec<&str> = log.lines().collect();
+                let tail = lines
+                    .get(lines.len().saturating_sub(LOG_TAIL_LINES)..)
+                    .unwrap_or_default();
+                eprintln!("---- {} ----\n{}", service.name(), tail.join("\n"));
+            }
+        }
+    }
+}
+
+fn settings(builder: &Builder, dir: &Path, inputs: Inputs, health: &BTreeMap<Service, u16>) -> String {
+    let Builder {
+        broker,
+        store,
+        settings,
+        ..
+    } = builder;
+    let dir = dir.display();
+    let Inputs { relp, tcp, udp } = inputs;
+    let http = |service: Service| health.get(&service).copied().unwrap_or_default();
+    let (run, intake, parser) = (
+        http(Service::Run),
+        http(Service::SyslogServer),
+        http(Service::Parser),
+    );
+    let (pgsql, files) = (http(Service::ShipperPgsql), http(Service::ShipperFs));
+    format!(
+        r#"
+data_dir = "{dir}/data"
+[service]
+http_addr = "127.0.0.1:{run}"
+[broker]
+url = "{broker}"
+[store]
+url = "{store}"
+[syslog_server]
+http_addr = "127.0.0.1:{intake}"
+[[syslog_server.listener]]
+name = "relp"
+protocol = "relp"
+address = "127.0.0.1:{relp}"
+[[syslog_server.listener]]
+name = "tcp"
+protocol = "tcp"
+address = "127.0.0.1:{tcp}"
+[[syslog_server.listener]]
+name = "udp"
+protocol = "udp"
+address = "127.0.0.1:{udp}"
+[parser]
+http_addr = "127.0.0.1:{parser}"
+[shipper_pgsql]
+http_addr = "127.0.0.1:{pgsql}"
+[shipper_fs]
+http_addr = "127.0.0.1:{files}"
+[[shipper_fs.destination]]
+name = "events"
+dir = "{dir}/files"
+path = "events.jsonl"
+format = "json"
+{settings}
+"#
+    )
+}

@@ -1,0 +1,229 @@
+//! A RELP sender that knows which lines were answered, and sends the others again as a good sender does.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::task::JoinHandle;
+
+use crate::server::or_fail;
+
+/// Transactions that may be unanswered.
+const WINDOW: usize = 500;
+/// Pause before connecting again to a server that is away.
+const PAUSE: Duration = Duration::from_millis(50);
+/// A server that answers nothing for this long is given up and connected to again.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The first transaction of a session is `open`.
+const FIRST_TXNR: u32 = 1;
+/// Numbers have nine digits at most in librelp.
+const TXNR_MAX: u32 = 999_999_999;
+
+/// A load that is being sent in the background.
+#[derive(Debug)]
+pub struct RelpLoad {
+    acked: Arc<AtomicUsize>,
+    task: JoinHandle<Vec<u32>>,
+}
+
+impl RelpLoad {
+    /// Starts to send `lines`, again over new connections where an answer is missing, until each was
+    /// answered with 200.
+    #[must_use]
+    pub fn start(addr: SocketAddr, lines: Vec<String>) -> Self {
+        let acked = Arc::new(AtomicUsize::new(0));
+        let task = tokio::spawn(send_all(addr, lines, Arc::clone(&acked)));
+        Self { acked, task }
+    }
+
+    /// How many lines were answered so far.
+    #[must_use]
+    pub fn acked(&self) -> usize {
+        self.acked.load(Ordering::Relaxed)
+    }
+
+    /// Waits until every line is answered; returns how often each was sent.
+    ///
+    /// # Panics
+    /// If the server refuses a line or breaks the protocol.
+    pub async fn finish(self) -> Vec<u32> {
+        or_fail(self.task.await.context("send the load"))
+    }
+}
+
+async fn send_all(addr: SocketAddr, lines: Vec<String>, acked: Arc<AtomicUsize>) -> Vec<u32> {
+    let mut work = Work {
+        sends: vec![0; lines.len()],
+        lines,
+        next: 0,
+        unanswered: VecDeque::new(),
+        acked,
+    };
+    while !work.is_done() {
+        if let Err(error) = session(addr, &mut work).await {
+            // A refusal is a fault of the server; a broken connection is what this sender is for.
+            if error.is::<Refused>() {
+                or_fail::<()>(Err(error));
+            }
+            work.take_back();
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+    work.sends
+}
+
+/// What is sent, what is in flight and what is left.
+struct Work {
+    lines: Vec<String>,
+    sends: Vec<u32>,
+    /// The first line that was never sent, or must be sent again: all lines before it are answered or
+    /// in flight.
+    next: usize,
+    /// Transaction and line, in the order of sending.
+    unanswered: VecDeque<(u32, usize)>,
+    acked: Arc<AtomicUsize>,
+}
+
+impl Work {
+    fn is_done(&self) -> bool {
+        self.next == self.lines.len() && self.unanswered.is_empty()
+    }
+
+    /// The connection broke: what is unanswered goes again. Answers come in order, so that is a tail.
+    fn take_back(&mut self) {
+        if let Some((_, line)) = self.unanswered.front() {
+            self.next = *line;
+        }
+        self.unanswered.clear();
+    }
+
+    /// The next line as a frame, if the window has room.
+    fn next_frame(&mut self, txnr: u32) -> Option<Vec<u8>> {
+        if self.unanswered.len() == WINDOW {
+            return None;
+        }
+        let line = self.lines.get(self.next)?;
+        if let Some(sends) = self.sends.get_mut(self.next) {
+            *sends += 1;
+        }
+        self.unanswered.push_back((txnr, self.next));
+        self.next += 1;
+        Some(format!("{txnr} syslog {} {line}\n", line.len()).into_bytes())
+    }
+
+    fn answered(&mut self, answer: &Answer) -> anyhow::Result<()> {
+        if !answer.data.starts_with("200") {
+            return Err(Refused(answer.data.clone()).into());
+        }
+        match self.unanswered.pop_front() {
+            Some((txnr, _)) if txnr == answer.txnr => {
+                self.acked.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+            expected => Err(Refused(format!("answer to {}, expected {expected:?}", answer.txnr)).into()),
+        }
+    }
+}
+
+/// The server answered something that it never should.
+#[derive(Debug, thiserror::Error)]
+#[error("RELP server: {0}")]
+struct Refused(String);
+
+async fn session(addr: SocketAddr, work: &mut Work) -> anyhow::Result<()> {
+    let stream = TcpStream::connect(addr).await?;
+    stream.set_nodelay(true)?;
+    let (read, mut write) = stream.into_split();
+    let mut answers = Answers {
+        read,
+        buffer: Vec::new(),
+    };
+    open(&mut write, &mut answers).await?;
+    let mut txnr = FIRST_TXNR;
+    while !work.is_done() {
+        let mut frames = Vec::new();
+        loop {
+            let next = if txnr == TXNR_MAX { FIRST_TXNR } else { txnr + 1 };
+            let Some(frame) = work.next_frame(next) else { break };
+            txnr = next;
+            frames.extend(frame);
+        }
+        write.write_all(&frames).await?;
+        let answer = tokio::time::timeout(PATIENCE, answers.next())
+            .await
+            .context("await an answer")??;
+        work.answered(&answer)?;
+        while let Some(answer) = answers.buffered()? {
+            work.answered(&answer)?;
+        }
+    }
+    write
+        .write_all(format!("{} close 0\n", txnr + 1).as_bytes())
+        .await?;
+    Ok(())
+}
+
+async fn open(write: &mut OwnedWriteHalf, answers: &mut Answers) -> anyhow::Result<()> {
+    let offers = "relp_version=0\nrelp_software=testkit\ncommands=syslog";
+    write
+        .write_all(format!("{FIRST_TXNR} open {} {offers}\n", offers.len()).as_bytes())
+        .await?;
+    let answer = answers.next().await?;
+    if !answer.data.starts_with("200") {
+        return Err(Refused(answer.data).into());
+    }
+    Ok(())
+}
+
+struct Answer {
+    txnr: u32,
+    data: String,
+}
+
+struct Answers {
+    read: OwnedReadHalf,
+    buffer: Vec<u8>,
+}
+
+impl Answers {
+    async fn next(&mut self) -> anyhow::Result<Answer> {
+        loop {
+            if let Some(answer) = self.buffered()? {
+                return Ok(answer);
+            }
+            if self.read.read_buf(&mut self.buffer).await? == 0 {
+                bail!("the server closed the connection");
+            }
+        }
+    }
+
+    /// A whole answer from what was read: `TXNR rsp LENGTH DATA LF`.
+    fn buffered(&mut self) -> anyhow::Result<Option<Answer>> {
+        let mut words = self.buffer.splitn(4, |byte| *byte == b' ' || *byte == b'\n');
+        let (Some(txnr), Some(command), Some(length), Some(rest)) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Ok(None);
+        };
+        let length: usize = std::str::from_utf8(length)?.parse()?;
+        if length > 0 && rest.len() <= length {
+            return Ok(None);
+        }
+        if command == b"serverclose" {
+            bail!("the server closes the session");
+        }
+        let txnr = std::str::from_utf8(txnr)?.parse()?;
+        let data = String::from_utf8_lossy(rest.get(..length).unwrap_or_default()).into_owned();
+        // With data comes an LF after it; without, the LF ended the length and is split off already.
+        let after = if length > 0 { length + 1 } else { 0 };
+        let used = self.buffer.len() - rest.len() + after;
+        self.buffer.drain(..used);
+        Ok(Some(Answer { txnr, data }))
+    }
+}
