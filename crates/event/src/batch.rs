@@ -56,3 +56,6 @@ pub enum DecodeError {
     #[error("{0} bytes after the end of the batch")]
     TrailingBytes(usize),
 }
+
+#[cfg(test)]
+mod tests;

@@ -136,4 +136,6 @@ fn readable(bytes: &[u8]) -> (String, Defects) {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

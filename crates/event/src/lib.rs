@@ -18,6 +18,8 @@
 //! # Ok::<(), event::DecodeError>(())
 //! ```
 
+#[cfg(test)]
+mod arbitrary;
 mod batch;
 mod defects;
 mod event;

@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn day_numbers_read_back() {
-        for days in -800_000..2_000_000 {
+        for days in (-800_000..2_000_000).step_by(7) {
             let (year, month, day) = civil_from_days(days);
             assert_eq!(days_from_civil(year, month, day), days);
         }

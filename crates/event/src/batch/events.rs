@@ -70,7 +70,9 @@ impl EventBatchBuilder {
         }
     }
 
-    /// Adds an event. Its `id` and `listener` are the batch's matter and are not written.
+    /// Adds an event. Its `id` and `listener` are the batch's matter and are not written. Values in `fields` that
+    /// the encoding cannot hold ([`Value::DEPTH_MAX`](crate::Value::DEPTH_MAX), numbers that are none) become null
+    /// and the event `too_complex`.
     pub fn push(&mut self, event: &Event<'_>) {
         let out = &mut self.buffer;
         wire::put_array(out, SLOTS);
@@ -99,12 +101,13 @@ impl EventBatchBuilder {
                 wire::put_str(out, tag);
             }
         }
+        let mut defects = event.defects;
         if event.fields.is_empty() {
             wire::put_nil(out);
-        } else {
-            wire::put_fields(out, &event.fields);
+        } else if !wire::put_fields(out, &event.fields) {
+            defects |= Defects::TOO_COMPLEX;
         }
-        wire::put_uint(out, u64::from(event.defects.bits()));
+        wire::put_uint(out, u64::from(defects.bits()));
         self.events += 1;
     }
 
@@ -148,9 +151,10 @@ fn put_time(out: &mut Vec<u8>, time: Option<EventTime>) {
         return wire::put_nil(out);
     };
     wire::put_int(out, time.at.as_micros());
-    let offset = time
-        .offset_minutes
-        .map_or(0, |minutes| u64::try_from(i32::from(minutes) + 2048).unwrap_or(0));
+    // RFC 5424 can write less than a day, and a reader refuses what it cannot write.
+    let offset = time.offset_minutes.map_or(0, |minutes| {
+        u64::try_from(i32::from(minutes.clamp(-1439, 1439)) + 2048).unwrap_or(0)
+    });
     wire::put_uint(out, u64::from(time.fraction_digits.min(6)) + 8 * offset);
 }
 
@@ -322,7 +326,8 @@ fn read_time(reader: &mut Reader<'_>) -> Result<Option<EventTime>, DecodeError> 
     let form: i16 = reader.uint("timestamp form")?.try_into().or(Err(INVALID))?;
     let offset_minutes = match form / 8 {
         0 => None,
-        shifted => Some(shifted - 2048),
+        shifted @ 609..=3487 => Some(shifted - 2048),
+        _ => return Err(INVALID),
     };
     let fraction_digits = u8::try_from(form % 8)
         .ok()

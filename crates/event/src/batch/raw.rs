@@ -30,32 +30,40 @@ pub struct RawBatchBuilder {
     peers: Peers,
 }
 
-/// Indexes of the peers seen so far; most frames come from the same peer as the one before.
+/// Indexes of the peers seen so far. Most frames come from the same peer as the one before; of those that do not,
+/// only the ones from a new peer take memory.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
-    last: Option<(String, Option<String>, u64)>,
-    seen: HashMap<(String, Option<String>), u64>,
+    seen: HashMap<String, u64>,
+    /// The peer of the frame before, as a key of `seen`, and its index.
+    last: String,
+    last_index: u64,
+    /// Memory for the next key.
+    key: String,
 }
 
 impl Peers {
     pub(super) fn put(&mut self, out: &mut Vec<u8>, addr: &str, tls_peer: Option<&str>) {
-        if let Some((last_addr, last_tls_peer, index)) = &self.last
-            && last_addr == addr
-            && last_tls_peer.as_deref() == tls_peer
-        {
-            return wire::put_uint(out, *index);
+        self.key.clear();
+        self.key.push_str(addr);
+        if let Some(tls_peer) = tls_peer {
+            // No address or path has a NUL in it.
+            self.key.push('\0');
+            self.key.push_str(tls_peer);
         }
-        let key = (addr.to_owned(), tls_peer.map(str::to_owned));
-        let next = u64::try_from(self.seen.len()).unwrap_or(u64::MAX);
-        let index = *self.seen.entry(key.clone()).or_insert(next);
-        if index == next {
-            wire::put_array(out, 2);
-            wire::put_str(out, addr);
-            wire::put_opt_str(out, tls_peer);
-        } else {
-            wire::put_uint(out, index);
+        if self.key != self.last || self.seen.is_empty() {
+            let known = self.seen.get(&self.key).copied();
+            let next = u64::try_from(self.seen.len()).unwrap_or(u64::MAX);
+            self.last_index = known.unwrap_or(next);
+            std::mem::swap(&mut self.key, &mut self.last);
+            if known.is_none() {
+                self.seen.insert(self.last.clone(), next);
+                wire::put_array(out, 2);
+                wire::put_str(out, addr);
+                return wire::put_opt_str(out, tls_peer);
+            }
         }
-        self.last = Some((key.0, key.1, index));
+        wire::put_uint(out, self.last_index);
     }
 }
 

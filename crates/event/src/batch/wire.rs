@@ -72,30 +72,47 @@ pub(super) fn patch_u32(out: &mut [u8], at: usize, value: u32) {
     }
 }
 
-pub(super) fn put_value(out: &mut Vec<u8>, value: &Value<'_>) {
-    match value {
-        Value::Null => put_nil(out),
-        Value::Bool(value) => put_bool(out, *value),
-        Value::Integer(value) => put_int(out, *value),
-        Value::Unsigned(value) => put_uint(out, *value),
-        Value::Float(value) => encode::write_f64(out, *value).expect(INFALLIBLE),
-        Value::String(value) => put_str(out, value),
-        Value::Array(items) => {
-            put_array(out, items.len());
-            for item in items {
-                put_value(out, item);
-            }
-        }
-        Value::Object(entries) => put_fields(out, entries),
-    }
+/// Writes the entries as a map. False where something in them could not be written and is nil now: what is nested
+/// deeper than [`Value::DEPTH_MAX`], or a number that is none; readers would refuse the whole batch for it.
+#[must_use]
+pub(super) fn put_fields(out: &mut Vec<u8>, entries: &[(Cow<'_, str>, Value<'_>)]) -> bool {
+    put_entries(out, entries, Value::DEPTH_MAX)
 }
 
-pub(super) fn put_fields(out: &mut Vec<u8>, entries: &[(Cow<'_, str>, Value<'_>)]) {
+fn put_entries(out: &mut Vec<u8>, entries: &[(Cow<'_, str>, Value<'_>)], depth: usize) -> bool {
     put_map(out, entries.len());
+    let mut is_whole = true;
     for (name, value) in entries {
         put_str(out, name);
-        put_value(out, value);
+        is_whole &= put_value(out, value, depth);
     }
+    is_whole
+}
+
+/// `depth` is how much deeper arrays and objects may go.
+fn put_value(out: &mut Vec<u8>, value: &Value<'_>, depth: usize) -> bool {
+    match (value, depth.checked_sub(1)) {
+        (Value::Null, _) => put_nil(out),
+        (Value::Bool(value), _) => put_bool(out, *value),
+        (Value::Integer(value), _) => put_int(out, *value),
+        (Value::Unsigned(value), _) => put_uint(out, *value),
+        (Value::Float(value), _) if value.is_finite() => encode::write_f64(out, *value).expect(INFALLIBLE),
+        (Value::String(value), _) => put_str(out, value),
+        (Value::Array(items), Some(deeper)) => {
+            put_array(out, items.len());
+            let mut is_whole = true;
+            for item in items {
+                is_whole &= put_value(out, item, deeper);
+            }
+            return is_whole;
+        }
+        (Value::Object(entries), Some(deeper)) => return put_entries(out, entries, deeper),
+        (Value::Float(_) | Value::Array(_) | Value::Object(_), _) => {
+            put_nil(out);
+            return false;
+        }
+    }
+    true
 }
 
 /// Reads values off the front of a slice.
@@ -129,17 +146,35 @@ impl<'a> Reader<'a> {
         self.byte().map(Marker::from_u8)
     }
 
-    /// A big-endian unsigned number of `len` bytes.
-    fn be(&mut self, len: usize) -> Result<u64, DecodeError> {
-        Ok(self
-            .take(len)?
-            .iter()
-            .fold(0, |value, byte| value << 8 | u64::from(*byte)))
+    /// The next `N` bytes, which are a big-endian number.
+    fn be<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let (head, rest) = self.rest.split_first_chunk().ok_or(DecodeError::Truncated)?;
+        self.rest = rest;
+        Ok(*head)
     }
 
-    fn be_len(&mut self, len: usize) -> Result<usize, DecodeError> {
-        self.be(len)
-            .map(|value| usize::try_from(value).unwrap_or(usize::MAX))
+    fn u16(&mut self) -> Result<u16, DecodeError> {
+        self.be().map(u16::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, DecodeError> {
+        self.be().map(u32::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, DecodeError> {
+        self.be().map(u64::from_be_bytes)
+    }
+
+    fn len8(&mut self) -> Result<usize, DecodeError> {
+        self.byte().map(usize::from)
+    }
+
+    fn len16(&mut self) -> Result<usize, DecodeError> {
+        self.u16().map(usize::from)
+    }
+
+    fn len32(&mut self) -> Result<usize, DecodeError> {
+        self.u32().map(|len| usize::try_from(len).unwrap_or(usize::MAX))
     }
 
     /// True when the next value is nil, which is then taken.
@@ -165,10 +200,10 @@ impl<'a> Reader<'a> {
     pub(super) fn uint(&mut self, what: &'static str) -> Result<u64, DecodeError> {
         match self.marker()? {
             Marker::FixPos(value) => Ok(u64::from(value)),
-            Marker::U8 => self.be(1),
-            Marker::U16 => self.be(2),
-            Marker::U32 => self.be(4),
-            Marker::U64 => self.be(8),
+            Marker::U8 => self.byte().map(u64::from),
+            Marker::U16 => self.u16().map(u64::from),
+            Marker::U32 => self.u32().map(u64::from),
+            Marker::U64 => self.u64(),
             other => Err(unexpected(other, what)),
         }
     }
@@ -179,20 +214,17 @@ impl<'a> Reader<'a> {
     }
 
     fn int_of(&mut self, marker: Marker, what: &'static str) -> Result<i64, DecodeError> {
-        let signed = |value: u64| i64::from_be_bytes(value.to_be_bytes());
-        // Shifting up and down again carries the sign of a shorter number into the upper bits.
-        let extend = |value: u64, bits: u32| signed(value << (64 - bits)) >> (64 - bits);
         Ok(match marker {
             Marker::FixPos(value) => i64::from(value),
             Marker::FixNeg(value) => i64::from(value),
-            Marker::U8 => signed(self.be(1)?),
-            Marker::U16 => signed(self.be(2)?),
-            Marker::U32 => signed(self.be(4)?),
-            Marker::U64 => i64::try_from(self.be(8)?).or(Err(DecodeError::InvalidValue(what)))?,
-            Marker::I8 => extend(self.be(1)?, 8),
-            Marker::I16 => extend(self.be(2)?, 16),
-            Marker::I32 => extend(self.be(4)?, 32),
-            Marker::I64 => signed(self.be(8)?),
+            Marker::U8 => i64::from(self.byte()?),
+            Marker::U16 => i64::from(self.u16()?),
+            Marker::U32 => i64::from(self.u32()?),
+            Marker::U64 => i64::try_from(self.u64()?).or(Err(DecodeError::InvalidValue(what)))?,
+            Marker::I8 => i64::from(i8::from_be_bytes(self.be()?)),
+            Marker::I16 => i64::from(i16::from_be_bytes(self.be()?)),
+            Marker::I32 => i64::from(i32::from_be_bytes(self.be()?)),
+            Marker::I64 => i64::from_be_bytes(self.be()?),
             other => return Err(unexpected(other, what)),
         })
     }
@@ -213,9 +245,9 @@ impl<'a> Reader<'a> {
     fn str_of(&mut self, marker: Marker, what: &'static str) -> Result<&'a str, DecodeError> {
         let len = match marker {
             Marker::FixStr(len) => usize::from(len),
-            Marker::Str8 => self.be_len(1)?,
-            Marker::Str16 => self.be_len(2)?,
-            Marker::Str32 => self.be_len(4)?,
+            Marker::Str8 => self.len8()?,
+            Marker::Str16 => self.len16()?,
+            Marker::Str32 => self.len32()?,
             other => return Err(unexpected(other, what)),
         };
         simdutf8::basic::from_utf8(self.take(len)?).or(Err(DecodeError::InvalidValue(what)))
@@ -231,9 +263,9 @@ impl<'a> Reader<'a> {
 
     pub(super) fn bin(&mut self, what: &'static str) -> Result<&'a [u8], DecodeError> {
         let len = match self.marker()? {
-            Marker::Bin8 => self.be_len(1)?,
-            Marker::Bin16 => self.be_len(2)?,
-            Marker::Bin32 => self.be_len(4)?,
+            Marker::Bin8 => self.len8()?,
+            Marker::Bin16 => self.len16()?,
+            Marker::Bin32 => self.len32()?,
             other => return Err(unexpected(other, what)),
         };
         self.take(len)
@@ -248,8 +280,8 @@ impl<'a> Reader<'a> {
     fn array_of(&mut self, marker: Marker, what: &'static str) -> Result<usize, DecodeError> {
         match marker {
             Marker::FixArray(len) => Ok(usize::from(len)),
-            Marker::Array16 => self.be_len(2),
-            Marker::Array32 => self.be_len(4),
+            Marker::Array16 => self.len16(),
+            Marker::Array32 => self.len32(),
             other => Err(unexpected(other, what)),
         }
     }
@@ -257,8 +289,8 @@ impl<'a> Reader<'a> {
     fn map_of(&mut self, marker: Marker, what: &'static str) -> Result<usize, DecodeError> {
         match marker {
             Marker::FixMap(len) => Ok(usize::from(len)),
-            Marker::Map16 => self.be_len(2),
-            Marker::Map32 => self.be_len(4),
+            Marker::Map16 => self.len16(),
+            Marker::Map32 => self.len32(),
             other => Err(unexpected(other, what)),
         }
     }
@@ -291,14 +323,11 @@ impl<'a> Reader<'a> {
             Marker::True => Value::Bool(true),
             Marker::False => Value::Bool(false),
             Marker::U64 => {
-                let value = self.be(8)?;
+                let value = self.u64()?;
                 i64::try_from(value).map_or(Value::Unsigned(value), Value::Integer)
             }
-            Marker::F32 => {
-                let bits = u32::try_from(self.be(4)?).or(Err(DecodeError::InvalidValue(WHAT)))?;
-                finite(f64::from(f32::from_bits(bits)))?
-            }
-            Marker::F64 => finite(f64::from_bits(self.be(8)?))?,
+            Marker::F32 => finite(f64::from(f32::from_be_bytes(self.be()?)))?,
+            Marker::F64 => finite(f64::from_be_bytes(self.be()?))?,
             marker @ (Marker::FixStr(_) | Marker::Str8 | Marker::Str16 | Marker::Str32) => {
                 Value::String(Cow::Borrowed(self.str_of(marker, WHAT)?))
             }
