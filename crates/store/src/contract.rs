@@ -1,0 +1,47 @@
+//! What every store must do, run on SQLite and on PostgreSQL.
+
+mod appending;
+mod fixture;
+mod searching;
+
+/// Every case on every store.
+macro_rules! on_every_store {
+    ($($module:ident: $($case:ident),+;)+) => {
+        mod sqlite {
+            $($(
+                #[tokio::test]
+                async fn $case() {
+                    let fixture = super::fixture::Fixture::sqlite();
+                    super::$module::$case(&fixture).await;
+                    fixture.close().await;
+                }
+            )+)+
+        }
+    };
+}
+
+on_every_store! {
+    appending:
+        a_repeated_batch_is_not_written_twice,
+        a_group_with_new_and_repeated_batches_adds_the_new_ones,
+        two_writers_with_the_same_batch_write_it_once,
+        a_damaged_batch_leaves_the_group_as_it_was,
+        an_empty_group_is_written,
+        days_far_apart_go_in_one_group,
+        the_catalogue_of_sources_is_bounded;
+    searching:
+        an_event_comes_back_as_it_went_in,
+        what_cannot_be_stored_is_marked,
+        times_at_the_edge_of_the_calendar_are_stored,
+        pages_follow_each_other_in_both_orders,
+        many_events_of_one_instant_are_paged_in_order,
+        texts_are_found_in_any_case,
+        wildcards_in_texts_mean_themselves,
+        fields_are_compared_whole,
+        nested_fields_tags_and_structured_data_are_found,
+        severities_are_ordered,
+        an_event_is_found_by_its_id,
+        the_senders_clock_orders_too,
+        a_search_that_takes_too_long_is_stopped,
+        bad_requests_are_told_before_they_run;
+}

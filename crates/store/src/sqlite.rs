@@ -1,0 +1,164 @@
+//! The store of one machine: a SQLite file for each day, one thread that writes, and readers that do not wait for
+//! it, in this process or another.
+
+mod file;
+mod functions;
+mod search;
+mod writer;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+use parking_lot::Mutex;
+use settings::SqliteSettings;
+use tokio::sync::{mpsc, oneshot};
+
+use self::writer::Writer;
+use crate::{
+    append::Appended,
+    error::{ConnectError, StoreError},
+    group::Group,
+    search::{Page, SearchError, SearchRequest},
+};
+
+/// Groups that wait for the writer; the callers wait with them.
+const WAITING_GROUPS_MAX: usize = 4;
+
+#[derive(Debug)]
+pub(crate) struct Sqlite {
+    dir: PathBuf,
+    writer: Mutex<Handle>,
+}
+
+/// The writer's thread, started by the first group.
+#[derive(Debug)]
+enum Handle {
+    NotStarted,
+    Running(mpsc::Sender<Job>, JoinHandle<()>),
+    Closed,
+}
+
+#[derive(Debug)]
+struct Job {
+    group: Group,
+    reply: oneshot::Sender<(Group, Result<Appended, StoreError>)>,
+}
+
+impl Sqlite {
+    pub(crate) fn connect(settings: &SqliteSettings) -> Result<Self, ConnectError> {
+        Ok(Self {
+            dir: settings.dir.clone(),
+            writer: Mutex::new(Handle::NotStarted),
+        })
+    }
+
+    /// Makes the folder. Files are made when a day's first event comes.
+    pub(crate) async fn migrate(&self) -> Result<(), StoreError> {
+        let dir = self.dir.clone();
+        blocking(move || {
+            std::fs::create_dir_all(&dir).map_err(|error| StoreError::Refused(Box::new(error)))?;
+            file::days(&dir)?
+                .last()
+                .map_or(Ok(()), |newest| file::open_for_reading(&dir, *newest).map(drop))
+        })
+        .await
+    }
+
+    pub(crate) async fn check(&self) -> Result<String, StoreError> {
+        let dir = self.dir.clone();
+        blocking(move || describe(&dir)).await
+    }
+
+    pub(crate) async fn append(&self, group: Group) -> (Group, Result<Appended, StoreError>) {
+        let jobs = match self.jobs() {
+            Ok(jobs) => jobs,
+            Err(error) => return (group, Err(error)),
+        };
+        let (reply, answer) = oneshot::channel();
+        if let Err(mpsc::error::SendError(job)) = jobs.send(Job { group, reply }).await {
+            return (job.group, Err(StoreError::Closed));
+        }
+        answer.await.expect("the writer answers every job")
+    }
+
+    fn jobs(&self) -> Result<mpsc::Sender<Job>, StoreError> {
+        let mut writer = self.writer.lock();
+        if matches!(*writer, Handle::NotStarted) {
+            let (jobs, mut waiting) = mpsc::channel::<Job>(WAITING_GROUPS_MAX);
+            let mut files = Writer::new(self.dir.clone());
+            let thread = std::thread::Builder::new()
+                .name("store-writer".to_owned())
+                .spawn(move || {
+                    while let Some(Job { group, reply }) = waiting.blocking_recv() {
+                        let result = files.append(&group);
+                        // A caller that went away learns from the batch ids whether the group was written.
+                        drop(reply.send((group, result)));
+                    }
+                })
+                .map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+            *writer = Handle::Running(jobs, thread);
+        }
+        match &*writer {
+            Handle::Running(jobs, _) => Ok(jobs.clone()),
+            Handle::NotStarted | Handle::Closed => Err(StoreError::Closed),
+        }
+    }
+
+    pub(crate) async fn search(&self, request: &SearchRequest) -> Result<Page, SearchError> {
+        let (dir, request) = (self.dir.clone(), request.clone());
+        let is_cancelled = Arc::new(AtomicBool::new(false));
+        let cancel = CancelOnDrop(Arc::clone(&is_cancelled));
+        let page = blocking(move || Ok(search::search(&dir, &request, is_cancelled))).await?;
+        drop(cancel);
+        page
+    }
+
+    /// Ends the writer; its files are folded and closed.
+    pub(crate) async fn close(&self) {
+        let before = std::mem::replace(&mut *self.writer.lock(), Handle::Closed);
+        if let Handle::Running(jobs, thread) = before {
+            drop(jobs);
+            let ended = blocking(move || thread.join().or(Err(StoreError::Closed)));
+            if ended.await.is_err() {
+                tracing::error!("store writer ended by a panic");
+            }
+        }
+    }
+}
+
+/// Tells a search on another thread that nobody waits for it any more.
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn describe(dir: &Path) -> Result<String, StoreError> {
+    let days = file::days(dir)?;
+    if let Some(newest) = days.last() {
+        file::open_for_reading(dir, *newest)?;
+    }
+    Ok(format!(
+        "SQLite {}, {} day file(s) in {}",
+        rusqlite::version(),
+        days.len(),
+        dir.display()
+    ))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(StoreError::Unexpected(Box::new(error))),
+    }
+}
