@@ -1,0 +1,59 @@
+//! The functions that programs may call: VRL's, without a few that do not fit, and ours, a module for each.
+
+mod drop;
+mod name;
+mod route;
+mod tag;
+mod untag;
+
+use std::{collections::BTreeSet, sync::LazyLock};
+
+use vrl::{
+    compiler::Function,
+    path::{OwnedTargetPath, OwnedValuePath},
+};
+
+/// Functions of VRL that rules do not have, and why.
+const LEFT_OUT: [&str; 7] = [
+    // Writes event content to our log at a level that the program chooses.
+    "log",
+    // Makes several events of one; a frame is one event here.
+    "unnest",
+    // A few bytes from a sender would become gigabytes: these have no bound on what they unpack.
+    "decode_gzip",
+    "decode_lz4",
+    "decode_snappy",
+    "decode_zlib",
+    "decode_zstd",
+];
+
+/// Every function that a program may call.
+pub(crate) fn all() -> Vec<Box<dyn Function>> {
+    let mut functions = vrl::stdlib::all();
+    functions.retain(|function| !LEFT_OUT.contains(&function.identifier()));
+    functions.extend([
+        Box::new(tag::Tag) as Box<dyn Function>,
+        Box::new(untag::Untag),
+        Box::new(route::Route),
+        Box::new(drop::Drop),
+    ]);
+    functions
+}
+
+/// The names that a program writes down as constants, gathered while it compiles, so that what is counted by
+/// them has a known, bounded set of labels.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Declared {
+    pub(crate) routes: BTreeSet<String>,
+    pub(crate) reasons: BTreeSet<String>,
+}
+
+/// `.tags`.
+static TAGS: LazyLock<OwnedTargetPath> =
+    LazyLock::new(|| OwnedTargetPath::event(OwnedValuePath::single_field("tags")));
+
+/// Where the target takes orders from our functions. Programs cannot name these places: `%` is refused in them.
+pub(crate) static ROUTE: LazyLock<OwnedTargetPath> =
+    LazyLock::new(|| OwnedTargetPath::metadata(OwnedValuePath::single_field("route")));
+pub(crate) static DROP: LazyLock<OwnedTargetPath> =
+    LazyLock::new(|| OwnedTargetPath::metadata(OwnedValuePath::single_field("drop")));

@@ -1,0 +1,211 @@
+//! Runs a chain on event after event, in one thread.
+
+use std::{
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use event::{Defects, Event};
+use vrl::{
+    compiler::{
+        Program, TimeZone,
+        runtime::{ExecutionControl, Runtime, Terminate},
+        state::RuntimeState,
+    },
+    value::Value,
+};
+
+use crate::{
+    chain::{Chain, DEFAULT_ROUTE},
+    convert,
+    schema::Field,
+    slots::Slots,
+    target::{EventTarget, Fault, Orders},
+};
+
+/// Expressions that one program may evaluate for one event. A thousand free fields can be gone through with a
+/// body of tens of expressions; what takes more holds up everybody else's events.
+const STEPS_MAX: u32 = 50_000;
+
+/// What becomes of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict<'s> {
+    /// It goes on.
+    Keep {
+        /// By this route.
+        route: &'s str,
+    },
+    /// It ends here.
+    Drop {
+        /// What it is counted under.
+        reason: &'s str,
+    },
+}
+
+/// An event after the rules. It may borrow what they wrote from the [`Runner`].
+#[derive(Debug, PartialEq)]
+pub struct Applied<'s> {
+    /// The event as the programs left it.
+    pub event: Event<'s>,
+    /// Where it goes.
+    pub verdict: Verdict<'s>,
+}
+
+/// How often one program did not come to its end, since it was last asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProgramFailures {
+    /// Run-time errors, wrong types, broken bounds. Each event has the defect `rule_failed`.
+    pub failed: u64,
+    /// The program said `abort`.
+    pub aborted: u64,
+    /// VRL's message of the last failure. It may hold content of the event.
+    pub last_error: Option<String>,
+}
+
+/// Runs the programs of a chain. Each thread has its own.
+#[derive(Debug)]
+pub struct Runner {
+    chain: Arc<Chain>,
+    /// Of our own, since regular expressions in them have caches that threads would fight over.
+    programs: Vec<Program>,
+    runtime: Runtime,
+    slots: Slots,
+    orders: Orders,
+    failures: Vec<ProgramFailures>,
+}
+
+/// Why a program did not come to its end.
+enum Stop {
+    Dropped,
+    Aborted,
+    Failed(String),
+}
+
+impl Runner {
+    pub(crate) fn new(chain: Arc<Chain>) -> Self {
+        Self {
+            programs: chain.programs.iter().map(|named| named.program.clone()).collect(),
+            runtime: Runtime::new(RuntimeState::default()),
+            slots: Slots::new(&chain.layout),
+            orders: Orders::default(),
+            failures: vec![ProgramFailures::default(); chain.programs.len()],
+            chain,
+        }
+    }
+
+    /// Runs all programs on an event. One that fails or aborts leaves the event as it was before it.
+    pub fn apply<'s>(&'s mut self, mut event: Event<'s>) -> Applied<'s> {
+        self.slots.reset();
+        self.orders = Orders::default();
+        for index in 0..self.programs.len() {
+            match self.run(index, &event) {
+                Ok(()) => self.slots.commit(),
+                Err(Stop::Dropped) => break,
+                Err(stop) => {
+                    self.slots.roll_back();
+                    self.note(index, stop, &mut event);
+                }
+            }
+        }
+        let this: &'s Self = self;
+        if let Some(reason) = &this.orders.drop {
+            let reason = text(reason).unwrap_or_default();
+            return Applied {
+                event,
+                verdict: Verdict::Drop { reason },
+            };
+        }
+        convert::write_back(&this.chain.layout, &this.slots, &mut event);
+        let route = this.orders.route.as_ref().and_then(text).unwrap_or(DEFAULT_ROUTE);
+        Applied {
+            event,
+            verdict: Verdict::Keep { route },
+        }
+    }
+
+    /// Failures by program, in the order of the chain.
+    pub fn failures(&mut self) -> &mut [ProgramFailures] {
+        &mut self.failures
+    }
+
+    fn run(&mut self, index: usize, event: &Event<'_>) -> Result<(), Stop> {
+        let Some(program) = self.programs.get(index) else {
+            return Ok(());
+        };
+        let route_before = self.orders.route.clone();
+        let mut target = EventTarget::new(&self.chain.layout, event, &mut self.slots, &mut self.orders);
+        let mut steps = Steps(STEPS_MAX);
+        let runtime = &mut self.runtime;
+        // VRL is a lot of code that gets hostile text. Whatever the panic interrupted is thrown away below.
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            runtime.resolve_with_control(&mut target, program, &self.chain.time_zone, &mut steps)
+        }));
+        let fault = target.fault();
+        let outcome = match (result, fault) {
+            _ if self.orders.drop.is_some() => Err(Stop::Dropped),
+            (Err(_), _) => {
+                self.runtime = Runtime::new(RuntimeState::default());
+                Err(Stop::Failed(Fault::Panicked.to_string()))
+            }
+            (Ok(Err(Terminate::Interrupted)), _) => {
+                Err(Stop::Failed(Fault::TooManySteps(STEPS_MAX).to_string()))
+            }
+            (Ok(Err(Terminate::Abort(_))), _) => Err(Stop::Aborted),
+            (Ok(Err(Terminate::Error(error))), _) => Err(Stop::Failed(error.to_string())),
+            (Ok(Ok(_)), Some(fault)) => Err(Stop::Failed(fault.to_string())),
+            (Ok(Ok(_)), None) => convert::check_written(&self.chain.layout, &mut self.slots)
+                .map_err(|fault| Stop::Failed(fault.to_string())),
+        };
+        self.runtime.clear();
+        if outcome.is_err() {
+            self.orders.route = route_before;
+        }
+        outcome
+    }
+
+    fn note(&mut self, index: usize, stop: Stop, event: &mut Event<'_>) {
+        let Some(failures) = self.failures.get_mut(index) else {
+            return;
+        };
+        match stop {
+            Stop::Dropped => {}
+            Stop::Aborted => failures.aborted += 1,
+            Stop::Failed(error) => {
+                failures.failed += 1;
+                failures.last_error = Some(error);
+                event.defects |= Defects::RULE_FAILED;
+                // The programs that follow see the defect.
+                self.slots.forget(Field::Defects.index());
+            }
+        }
+    }
+}
+
+/// Names are checked to be ASCII when they are given.
+fn text(name: &Value) -> Option<&str> {
+    std::str::from_utf8(name.as_bytes()?).ok()
+}
+
+/// Counts the steps of one run.
+struct Steps(u32);
+
+impl ExecutionControl for Steps {
+    fn checkpoint(&mut self) -> ControlFlow<()> {
+        match self.0.checked_sub(1) {
+            Some(left) => {
+                self.0 = left;
+                ControlFlow::Continue(())
+            }
+            None => ControlFlow::Break(()),
+        }
+    }
+}
+
+/// Timestamps without a zone that programs parse are UTC.
+pub(crate) fn utc() -> TimeZone {
+    TimeZone::parse("UTC").expect("every time zone database knows UTC")
+}
+
+#[cfg(test)]
+mod tests;
