@@ -73,7 +73,14 @@ impl Guard {
     /// # Errors
     /// If the folder cannot be made or the shell cannot be started.
     pub fn new(what: &str, end: Signal) -> anyhow::Result<Self> {
-        let base = base_dir();
+        Self::new_in(&base_dir(), what, end)
+    }
+
+    /// [`Guard::new`] with the folder below `base`.
+    ///
+    /// # Errors
+    /// If the folder cannot be made or the shell cannot be started.
+    pub fn new_in(base: &Path, what: &str, end: Signal) -> anyhow::Result<Self> {
         let dir = base.join(format!("logferry-{what}-{}", uuid::Uuid::new_v4().simple()));
         // Others may look in: a server that runs as another user must reach its own folder inside.
         DirBuilder::new()
@@ -130,6 +137,13 @@ impl Guard {
                 kill(pid, signal).ok();
             }
         }
+    }
+
+    /// Live processes of the group with this name.
+    #[must_use]
+    pub fn pids(&self, name: &str) -> Vec<u32> {
+        let members = self.members().into_iter().filter(|(_, found)| found == name);
+        members.map(|(pid, _)| pid.as_raw().cast_unsigned()).collect()
     }
 
     /// True if no process but the guard is left in the group. Forgets the children that ended.

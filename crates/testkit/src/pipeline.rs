@@ -68,6 +68,7 @@ pub struct Builder {
     services: Vec<Service>,
     settings: String,
     profile: Profile,
+    base: Option<PathBuf>,
 }
 
 impl Builder {
@@ -86,10 +87,11 @@ impl Builder {
         self
     }
 
-    /// The shipped build instead of the tests' build.
+    /// The shipped build with its data below `base`, to measure it.
     #[must_use]
-    pub fn release(mut self) -> Self {
+    pub fn release_in(mut self, base: &Path) -> Self {
         self.profile = Profile::Release;
+        self.base = Some(base.to_owned());
         self
     }
 
@@ -138,6 +140,7 @@ impl Pipeline {
             services: Service::ALL.to_vec(),
             settings: String::new(),
             profile: Profile::Dev,
+            base: None,
         }
     }
 
@@ -149,7 +152,10 @@ impl Pipeline {
 
     fn prepare(builder: Builder) -> anyhow::Result<Self> {
         let binaries = binaries::folder(builder.profile).to_owned();
-        let guard = Guard::new("pipeline", Signal::SIGKILL)?;
+        let guard = match &builder.base {
+            Some(base) => Guard::new_in(base, "pipeline", Signal::SIGKILL)?,
+            None => Guard::new("pipeline", Signal::SIGKILL)?,
+        };
         let dir = guard.dir().to_owned();
         let inputs = Inputs {
             relp: free_port(),

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 
@@ -54,6 +55,7 @@ struct Inner {
     server: Server,
     port: u16,
     user: Option<User>,
+    settings: Vec<String>,
 }
 
 impl Postgres {
@@ -70,14 +72,28 @@ impl Postgres {
     /// # Errors
     /// If PostgreSQL is not installed or does not start.
     pub fn launch() -> anyhow::Result<Self> {
+        Self::launch_on(None, &[])
+    }
+
+    /// A PostgreSQL to measure with: its data below `base`, which should be on a disk, and with
+    /// `settings` such as `max_wal_size=4GB`.
+    ///
+    /// # Errors
+    /// If PostgreSQL is not installed or does not start.
+    pub fn launch_in(base: &Path, settings: &[&str]) -> anyhow::Result<Self> {
+        Self::launch_on(Some(base), settings)
+    }
+
+    fn launch_on(base: Option<&Path>, settings: &[&str]) -> anyhow::Result<Self> {
         server::with_retries(|| {
             let port = free_port();
             // SIGQUIT ends it at once, but lets it remove its shared memory, which SIGKILL does not.
-            let server = Server::new("postgres", Signal::SIGQUIT)?;
+            let server = Server::new(base, "postgres", Signal::SIGQUIT)?;
             let mut inner = Inner {
                 server,
                 port,
                 user: unprivileged_user()?,
+                settings: settings.iter().map(ToString::to_string).collect(),
             };
             inner.init()?;
             inner.start()?;
@@ -107,6 +123,12 @@ impl Postgres {
     #[must_use]
     pub fn database(&self) -> Database {
         or_fail(Database::create(&self.base_url()))
+    }
+
+    /// The process that starts one for each connection.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.inner.lock().server.main()
     }
 
     /// Stops the server in order, disconnecting clients; [`Postgres::start`] brings it back.
@@ -187,6 +209,9 @@ impl Inner {
             "max_connections=300",
             "timezone=UTC",
         ] {
+            command.args(["-c", setting]);
+        }
+        for setting in &self.settings {
             command.args(["-c", setting]);
         }
         let is_ready = PG_ISREADY.find()?;

@@ -7,7 +7,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -68,6 +68,7 @@ struct Ports {
 struct Inner {
     server: Server,
     ports: Ports,
+    is_sparing: bool,
 }
 
 impl RabbitMq {
@@ -84,6 +85,19 @@ impl RabbitMq {
     /// # Errors
     /// If RabbitMQ is not installed or does not start.
     pub fn launch() -> anyhow::Result<Self> {
+        Self::launch_on(None)
+    }
+
+    /// A RabbitMQ to measure with: its data below `base`, which should be on a disk, and with the sizes
+    /// and the scheduling that it ships with, where tests are more sparing.
+    ///
+    /// # Errors
+    /// If RabbitMQ is not installed or does not start.
+    pub fn launch_in(base: &Path) -> anyhow::Result<Self> {
+        Self::launch_on(Some(base))
+    }
+
+    fn launch_on(base: Option<&Path>) -> anyhow::Result<Self> {
         server::with_retries(|| {
             let ports = Ports {
                 amqp: free_port(),
@@ -92,8 +106,12 @@ impl RabbitMq {
                 epmd: free_port(),
             };
             // Nothing it writes is needed again, so it is not asked to end in order.
-            let server = Server::new("rabbitmq", Signal::SIGKILL)?;
-            let mut inner = Inner { server, ports };
+            let server = Server::new(base, "rabbitmq", Signal::SIGKILL)?;
+            let mut inner = Inner {
+                server,
+                ports,
+                is_sparing: base.is_none(),
+            };
             inner.configure()?;
             inner.start()?;
             Ok(Self {
@@ -134,6 +152,12 @@ impl RabbitMq {
     #[must_use]
     pub fn vhost(&self) -> RabbitVhost {
         or_fail(RabbitVhost::create(&self.base_url(), self.ports.api))
+    }
+
+    /// The process that does the work.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.inner.lock().server.pids("beam.smp").first().copied()
     }
 
     /// Stops the server in order (SIGTERM); [`RabbitMq::start`] brings it back with its data.
@@ -201,6 +225,8 @@ impl Inner {
     fn configure(&self) -> anyhow::Result<()> {
         let dir = self.server.dir();
         let api = self.ports.api;
+        let sparing = "vm_memory_high_watermark.absolute = 1GB\nraft.wal_max_size_bytes = 67108864\n";
+        let sizes = if self.is_sparing { sparing } else { "" };
         fs::write(dir.join("plugins"), "[rabbitmq_management].\n")?;
         fs::write(
             dir.join("rabbitmq.conf"),
@@ -211,9 +237,8 @@ impl Inner {
                  management.tcp.ip = 127.0.0.1\n\
                  management.tcp.port = {api}\n\
                  management_agent.disable_metrics_collector = true\n\
-                 vm_memory_high_watermark.absolute = 1GB\n\
                  disk_free_limit.absolute = 50MB\n\
-                 raft.wal_max_size_bytes = 67108864\n"
+                 {sizes}"
             ),
         )?;
         Ok(())
@@ -261,10 +286,15 @@ impl Inner {
             server::pause();
         }
         let mut command = self.environment(&SERVER.find()?);
+        // Idle schedulers that spin would take the cores from the tests.
+        let scheduling = if self.is_sparing {
+            "+sbwt none +sbwtdcpu none +sbwtdio none"
+        } else {
+            ""
+        };
         command.env(
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
-            // Idle schedulers that spin would take the cores from the tests.
-            "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none",
+            format!("-kernel inet_dist_use_interface {{127,0,0,1}} {scheduling}"),
         );
         self.server.start(&mut command, || {
             speaks_amqp(amqp) && http::request(api, "GET", "/api/whoami", "").is_ok()

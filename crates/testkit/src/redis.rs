@@ -52,7 +52,7 @@ impl Redis {
         server::with_retries(|| {
             let port = free_port();
             let mut inner = Inner {
-                server: Server::new("redis", Signal::SIGKILL)?,
+                server: Server::new(None, "redis", Signal::SIGKILL)?,
                 port,
             };
             inner.start()?;

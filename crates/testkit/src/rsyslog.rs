@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
@@ -37,27 +38,63 @@ impl Rsyslog {
     }
 
     fn launch(settings: &str, actions: &str) -> anyhow::Result<Self> {
-        let mut server = Server::new("rsyslog", Signal::SIGTERM)?;
+        Self::launch_on(None, |input| {
+            format!(
+                "module(load=\"imptcp\")\n{settings}\n\
+                 ruleset(name=\"forward\") {{\n{actions}\n}}\n\
+                 input(type=\"imptcp\" address=\"127.0.0.1\" port=\"{input}\" ruleset=\"forward\")\n"
+            )
+        })
+    }
+
+    /// Starts rsyslogd on a whole configuration, to measure it: `config` is given the TCP port of the
+    /// input to configure. Its folder is below `base`, which should be on a disk.
+    ///
+    /// # Errors
+    /// If rsyslog is not installed or does not start.
+    pub fn launch_in(base: &Path, config: impl FnOnce(u16) -> String) -> anyhow::Result<Self> {
+        Self::launch_on(Some(base), config)
+    }
+
+    fn launch_on(base: Option<&Path>, config: impl FnOnce(u16) -> String) -> anyhow::Result<Self> {
+        let mut server = Server::new(base, "rsyslog", Signal::SIGTERM)?;
         let input = free_port();
         let dir = server.dir().to_owned();
-        let config = dir.join("rsyslog.conf");
-        fs::write(
-            &config,
-            format!(
-                "global(workDirectory=\"{}\" maxMessageSize=\"64k\")\n\
-                 module(load=\"imptcp\")\n{settings}\n\
-                 ruleset(name=\"forward\") {{\n{actions}\n}}\n\
-                 input(type=\"imptcp\" address=\"127.0.0.1\" port=\"{input}\" ruleset=\"forward\")\n",
-                dir.display()
-            ),
-        )?;
+        let file = dir.join("rsyslog.conf");
+        let work = dir.display();
+        let global = format!("global(workDirectory=\"{work}\" maxMessageSize=\"64k\")");
+        fs::write(&file, format!("{global}\n{}", config(input)))?;
         let mut command = Command::new(RSYSLOGD.find()?);
         command
             .args(["-n", "-i", "NONE", "-f"])
-            .arg(&config)
+            .arg(&file)
             .current_dir(&dir);
         server.start(&mut command, || server::accepts(input))?;
         Ok(Self { server, input })
+    }
+
+    /// Whether rsyslogd can be started here.
+    #[must_use]
+    pub fn is_installed() -> bool {
+        RSYSLOGD.find().is_ok()
+    }
+
+    /// Where the input listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.input).into()
+    }
+
+    /// Its folder, which is also its current one.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.server.dir()
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.server.main()
     }
 
     /// Gives rsyslogd one frame a line.
@@ -69,8 +106,7 @@ impl Rsyslog {
     }
 
     async fn try_feed(&self, lines: &[String]) -> anyhow::Result<()> {
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, self.input));
-        let mut stream = TcpStream::connect(addr).await?;
+        let mut stream = TcpStream::connect(self.addr()).await?;
         let mut text = lines.join("\n");
         text.push('\n');
         stream.write_all(text.as_bytes()).await?;

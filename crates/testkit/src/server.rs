@@ -38,11 +38,23 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(what: &str, end: Signal) -> anyhow::Result<Self> {
-        Ok(Self {
-            guard: Guard::new(what, end)?,
-            main: None,
-        })
+    /// A server that is not started yet, with its folder below `base` or where tests keep theirs.
+    pub(crate) fn new(base: Option<&Path>, what: &str, end: Signal) -> anyhow::Result<Self> {
+        let guard = match base {
+            Some(base) => Guard::new_in(base, what, end)?,
+            None => Guard::new(what, end)?,
+        };
+        Ok(Self { guard, main: None })
+    }
+
+    /// Live processes that are named so.
+    pub(crate) fn pids(&self, name: &str) -> Vec<u32> {
+        self.guard.pids(name)
+    }
+
+    /// The process that was started.
+    pub(crate) fn main(&self) -> Option<u32> {
+        self.main
     }
 
     pub(crate) fn dir(&self) -> &Path {
