@@ -1,17 +1,28 @@
-//! What every store must do, run on SQLite and on PostgreSQL.
+//! What every store must do, run on SQLite and on PostgreSQL; and what only PostgreSQL has to do.
 
 mod appending;
 mod fixture;
+mod postgres;
 mod searching;
 
 /// Every case on every store.
 macro_rules! on_every_store {
     ($($module:ident: $($case:ident),+;)+) => {
-        mod sqlite {
+        mod on_sqlite {
             $($(
                 #[tokio::test]
                 async fn $case() {
-                    let fixture = super::fixture::Fixture::sqlite();
+                    let fixture = super::fixture::Fixture::sqlite().await;
+                    super::$module::$case(&fixture).await;
+                    fixture.close().await;
+                }
+            )+)+
+        }
+        mod on_postgres {
+            $($(
+                #[tokio::test]
+                async fn $case() {
+                    let fixture = super::fixture::Fixture::postgres().await;
                     super::$module::$case(&fixture).await;
                     fixture.close().await;
                 }
@@ -27,6 +38,7 @@ on_every_store! {
         two_writers_with_the_same_batch_write_it_once,
         a_damaged_batch_leaves_the_group_as_it_was,
         an_empty_group_is_written,
+        refused_rows_do_not_hold_up_the_others,
         days_far_apart_go_in_one_group,
         the_catalogue_of_sources_is_bounded;
     searching:

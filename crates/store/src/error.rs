@@ -23,9 +23,6 @@ pub enum ConnectError {
     /// TLS cannot be set up.
     #[error("cannot set up TLS")]
     Tls(#[source] Source),
-    /// A kind of store that this build does not have.
-    #[error("this kind of store is not built in")]
-    Unsupported,
     /// The folder of the database files cannot be made or written.
     #[error("cannot use the folder {path}")]
     Folder {

@@ -1,9 +1,13 @@
 //! A group: the batches that one transaction writes, decoded and encoded as they come.
 
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+    sync::Arc,
+};
 
 use bytes::{Bytes, BytesMut};
-use event::{BatchId, DecodeError, EventBatch};
+use event::{BatchId, DecodeError, EventBatch, Timestamp};
 
 use crate::{
     row::{put_row, storable_time},
@@ -16,7 +20,8 @@ pub struct Group {
     admission: Arc<Admission>,
     scratch: Vec<u8>,
     batches: Vec<Batch>,
-    known: HashSet<BatchId>,
+    /// The batches' ids and when intake minted their sources.
+    known: BTreeMap<BatchId, Timestamp>,
     /// Batches that stand in the group more than once.
     repeated: usize,
     rows: BytesMut,
@@ -64,7 +69,7 @@ impl Group {
             size_max,
             scratch: Vec::new(),
             batches: Vec::new(),
-            known: HashSet::new(),
+            known: BTreeMap::new(),
             repeated: 0,
             rows: BytesMut::new(),
             places: Vec::new(),
@@ -133,9 +138,10 @@ impl Group {
         self.summary = Summary::new(Arc::clone(&self.admission));
     }
 
-    /// The batches' ids, each once.
-    pub(crate) fn batch_ids(&self) -> impl Iterator<Item = BatchId> {
-        self.known.iter().copied()
+    /// The batches' ids, each once and in order, with the time when intake minted the ids of their sources: 1970 where
+    /// such an id does not tell.
+    pub(crate) fn batch_ids(&self) -> impl Iterator<Item = (BatchId, Timestamp)> {
+        self.known.iter().map(|(id, minted)| (*id, *minted))
     }
 
     /// Batches that stand in the group more than once.
@@ -153,6 +159,18 @@ impl Group {
 
     pub(crate) const fn summary(&self) -> &Summary {
         &self.summary
+    }
+
+    /// Takes the encoded rows out, to be sent without a copy; [`thaw`](Self::thaw) puts them back.
+    pub(crate) fn freeze(&mut self) -> Bytes {
+        std::mem::take(&mut self.rows).freeze()
+    }
+
+    /// Puts back what [`freeze`](Self::freeze) took.
+    pub(crate) fn thaw(&mut self, rows: Bytes) {
+        self.rows = rows
+            .try_into_mut()
+            .unwrap_or_else(|shared| BytesMut::from(&*shared));
     }
 
     /// The encoded rows.
@@ -191,7 +209,8 @@ impl Group {
     ) -> Result<(), DecodeError> {
         let mut batch = EventBatch::decode(&payload, &mut self.scratch, self.size_max)?;
         let (id, route) = (batch.id(), batch.route());
-        let is_repeated = self.known.contains(&id);
+        let minted = minted_at(batch.source());
+        let is_repeated = self.known.contains_key(&id);
         self.repeated += usize::from(is_repeated);
         let mut event_place = 0;
         while !is_repeated && let Some(event) = batch.next_event()? {
@@ -212,7 +231,7 @@ impl Group {
             }
             event_place += 1;
         }
-        self.known.insert(id);
+        self.known.insert(id, minted);
         self.batches.push(Batch {
             id,
             payload,
@@ -221,6 +240,16 @@ impl Group {
         });
         Ok(())
     }
+}
+
+/// When the batch id was minted, which a UUIDv7 begins with.
+fn minted_at(id: BatchId) -> Timestamp {
+    let uuid = id.as_uuid();
+    let millis = match uuid.get_version_num() {
+        7 => i64::try_from(uuid.as_u64_pair().0 >> 16).unwrap_or(0),
+        _ => 0,
+    };
+    Timestamp::from_micros(millis * 1000)
 }
 
 impl fmt::Debug for Group {

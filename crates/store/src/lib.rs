@@ -35,6 +35,7 @@ mod contract;
 mod error;
 mod group;
 mod json;
+mod postgres;
 mod row;
 mod search;
 mod sqlite;
@@ -44,7 +45,7 @@ use std::sync::Arc;
 
 use settings::StoreSettings;
 
-use crate::{sqlite::Sqlite, summary::Admission};
+use crate::{postgres::Postgres, sqlite::Sqlite, summary::Admission};
 
 pub use crate::{
     append::{Appended, RefusedRow, Written},
@@ -65,6 +66,7 @@ pub struct Store {
 
 #[derive(Debug)]
 enum Kind {
+    Postgres(Postgres),
     Sqlite(Sqlite),
 }
 
@@ -76,7 +78,7 @@ impl Store {
     pub fn connect(settings: &StoreSettings) -> Result<Self, ConnectError> {
         let kind = match settings {
             StoreSettings::Sqlite(settings) => Kind::Sqlite(Sqlite::connect(settings)?),
-            StoreSettings::Postgres(_) => return Err(ConnectError::Unsupported),
+            StoreSettings::Postgres(settings) => Kind::Postgres(Postgres::connect(settings)?),
         };
         Ok(Self {
             kind: Arc::new(kind),
@@ -90,6 +92,7 @@ impl Store {
     /// [`StoreError`]; what was done before the error is kept or taken back as a whole.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         match &*self.kind {
+            Kind::Postgres(store) => store.migrate().await,
             Kind::Sqlite(store) => store.migrate().await,
         }
     }
@@ -100,7 +103,30 @@ impl Store {
     /// [`StoreError`], with what stands in the way.
     pub async fn check(&self) -> Result<String, StoreError> {
         match &*self.kind {
+            Kind::Postgres(store) => store.check().await,
             Kind::Sqlite(store) => store.check().await,
+        }
+    }
+
+    /// Makes partitions ahead and drops what is kept for a bounded time only. Whoever writes calls this now and then,
+    /// well within the time that one partition covers.
+    ///
+    /// # Errors
+    /// [`StoreError`]. Rows whose partition is missing make it themselves, so nothing is lost by an error.
+    pub async fn maintain(&self) -> Result<(), StoreError> {
+        match &*self.kind {
+            Kind::Postgres(store) => store.maintain().await,
+            // A day's file is made by its first event, and everything in it goes with it.
+            Kind::Sqlite(_) => Ok(()),
+        }
+    }
+
+    /// Connections that are made and how many there may be; `None` for a store without connections.
+    #[must_use]
+    pub fn pool(&self) -> Option<(usize, usize)> {
+        match &*self.kind {
+            Kind::Postgres(store) => Some(store.pool()),
+            Kind::Sqlite(_) => None,
         }
     }
 
@@ -117,6 +143,7 @@ impl Store {
     /// [`StoreError`]. Nothing is known then of whether the group is written.
     pub async fn append(&self, group: Group) -> (Group, Result<Appended, StoreError>) {
         let (group, mut result) = match &*self.kind {
+            Kind::Postgres(store) => store.append(group).await,
             Kind::Sqlite(store) => store.append(group).await,
         };
         if let Ok(Appended::Written(written)) = &mut result {
@@ -132,6 +159,7 @@ impl Store {
     pub async fn search(&self, request: &SearchRequest) -> Result<Page, SearchError> {
         let request = request.checked()?;
         match &*self.kind {
+            Kind::Postgres(store) => store.search(&request).await,
             Kind::Sqlite(store) => store.search(&request).await,
         }
     }
@@ -139,6 +167,7 @@ impl Store {
     /// Ends what runs in the background, and closes connections and files.
     pub async fn close(&self) {
         match &*self.kind {
+            Kind::Postgres(store) => store.close(),
             Kind::Sqlite(store) => store.close().await,
         }
     }

@@ -36,7 +36,7 @@ pub(crate) const COLUMNS: [&str; 21] = [
 ];
 
 /// Microseconds from the Unix epoch to PostgreSQL's, 2000-01-01.
-const PG_EPOCH: i64 = 946_684_800_000_000;
+pub(crate) const PG_EPOCH: i64 = 946_684_800_000_000;
 
 /// Microseconds of the first and the last instant that four digits of a year can write.
 const STORABLE: std::ops::RangeInclusive<i64> = -62_167_219_200_000_000..=253_402_300_799_999_999;
@@ -263,6 +263,11 @@ impl<'a> RowReader<'a> {
         let (_, rest) = self.rest.split_first_chunk::<2>()?;
         self.rest = rest;
         Some(std::array::from_fn(|_| self.value()))
+    }
+
+    /// Bytes not yet read.
+    pub(crate) const fn remaining(&self) -> usize {
+        self.rest.len()
     }
 
     fn value(&mut self) -> Option<&'a [u8]> {

@@ -274,6 +274,3 @@ fn socket_addr(address: &SockaddrStorage) -> Option<SocketAddr> {
     })?;
     Some(SocketAddr::new(addr.ip().to_canonical(), addr.port()))
 }
-
-#[cfg(test)]
-mod tests;

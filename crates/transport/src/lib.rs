@@ -4,13 +4,10 @@
 //! read at a time, to a [`FrameSink`]. The sink says whether there is [`Room`] for more and gives a [`Ticket`] for
 //! what it took; RELP sessions answer their peer when the ticket is confirmed, and not before.
 
-mod client;
 mod connections;
 mod custody;
 mod datagram;
 mod error;
-#[cfg(test)]
-mod fake;
 mod idle;
 mod inbound;
 mod meters;
@@ -23,7 +20,6 @@ mod tcp;
 mod throttle;
 mod tls;
 
-pub use crate::client::{ConnectError, Connection, RelpClient, RelpClientError, TlsClient, TlsClientOptions};
 pub use crate::custody::{Custody, Settler, Ticket, custody};
 pub use crate::datagram::DatagramListener;
 pub use crate::error::{BindError, TlsError};

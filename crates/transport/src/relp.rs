@@ -128,11 +128,10 @@ impl<K: FrameSink> Session<'_, K> {
             }
             let may_read = closing.is_none() && self.replies.has_room();
             let is_open = around.sink.room().is_open();
-            let reads = may_read && is_open;
             tokio::select! {
                 biased;
                 () = &mut stopped, if closing.is_none() => closing = Some(End::Stopped),
-                io = poll_fn(|cx| self.poll_io(cx, stream, reads)) => match io {
+                io = poll_fn(|cx| self.poll_io(cx, stream, may_read)) => match io {
                     Ok(Io::Wrote) => patience.iter_mut().for_each(Idle::touch),
                     Ok(Io::Read) => idle.iter_mut().for_each(Idle::touch),
                     Ok(Io::Eof) => return Outcome::Cut(End::Eof),
@@ -143,7 +142,7 @@ impl<K: FrameSink> Session<'_, K> {
                 () = around.sink.room().wait(), if may_read && !is_open => {}
                 () = Idle::elapsed(&mut idle), if closing.is_none() => {
                     // Who is not read, or is not answered yet, is not silent.
-                    if reads && self.replies.is_all_answered() {
+                    if may_read && is_open && self.replies.is_all_answered() {
                         closing = Some(End::Idle);
                     }
                     idle.iter_mut().for_each(Idle::touch);
@@ -162,7 +161,7 @@ impl<K: FrameSink> Session<'_, K> {
     }
 
     /// Writes and reads, whichever can go on. Cancel-safe.
-    fn poll_io<S>(&mut self, cx: &mut Context<'_>, stream: &mut S, reads: bool) -> Poll<io::Result<Io>>
+    fn poll_io<S>(&mut self, cx: &mut Context<'_>, stream: &mut S, may_read: bool) -> Poll<io::Result<Io>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -171,11 +170,10 @@ impl<K: FrameSink> Session<'_, K> {
         {
             return Poll::Ready(written.map(|()| Io::Wrote));
         }
-        if !reads {
+        if !may_read {
             return Poll::Pending;
         }
         let around = self.around;
-        // Others may have taken the room since.
         if !around.sink.room().is_open() {
             return Poll::Ready(Ok(Io::NoRoom));
         }
@@ -219,6 +217,3 @@ impl<K: FrameSink> Session<'_, K> {
         timeout(LINGER, read_rest).await.unwrap_or(Ok(()))
     }
 }
-
-#[cfg(test)]
-mod tests;

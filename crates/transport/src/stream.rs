@@ -324,6 +324,3 @@ impl Drop for Counted<'_> {
         self.0.connections.dec();
     }
 }
-
-#[cfg(test)]
-mod tests;

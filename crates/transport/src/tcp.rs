@@ -3,7 +3,7 @@
 use std::{future::poll_fn, io, pin::pin, task::Poll};
 
 use framing::{Frame, Frames, StreamDecoder};
-use tokio::{io::AsyncRead, task::unconstrained};
+use tokio::io::AsyncRead;
 
 use crate::{
     custody::Ticket,
@@ -47,8 +47,7 @@ where
         }
     };
     if let End::Stopped = end {
-        // Else the scheduler's budget could look like a socket with nothing in it.
-        let last = unconstrained(read_what_is_there(&mut inbound, stream, around, &mut process)).await;
+        let last = read_what_is_there(&mut inbound, stream, around, &mut process).await;
         if let Err(error) = last {
             tracing::debug!(%error, "last read failed");
         }
@@ -132,6 +131,3 @@ impl FrameSource for One<'_> {
 
     fn placed(&mut self, _: &Ticket) {}
 }
-
-#[cfg(test)]
-mod tests;

@@ -131,3 +131,52 @@ pub(super) async fn the_catalogue_of_sources_is_bounded(fixture: &Fixture) {
     };
     assert_eq!(messages(&fixture.search(&all).await).len(), 10_000);
 }
+
+pub(super) async fn refused_rows_do_not_hold_up_the_others(fixture: &Fixture) {
+    fixture.refuse_poison().await;
+    let before = fixture.messages(&[], &[]).await.len();
+    let texts: Vec<_> = (0..50).map(|number| number.to_string()).collect();
+    let mut events: Vec<_> = texts.iter().map(|text| event(NOON, text)).collect();
+    for place in [0, 7, 8, 49] {
+        events[place].message = Some("poison".into());
+    }
+    let mut group = fixture.store.group(1 << 20);
+    group
+        .push(batch(
+            BatchId::mint(),
+            &[event(NOON, "good"), event(NOON, "poison")],
+        ))
+        .unwrap();
+    group.push(batch(BatchId::mint(), &events)).unwrap();
+    let (mut group, refused) = fixture.store.append(group).await;
+    let Appended::Refused(refused) = refused.unwrap() else {
+        panic!("rows are refused");
+    };
+    let places: Vec<_> = refused
+        .iter()
+        .map(|row| (row.place.batch, row.place.event))
+        .collect();
+    assert_eq!(places, [(0, 1), (1, 0), (1, 7), (1, 8), (1, 49)]);
+    assert!(
+        refused.iter().all(|row| row.message.contains("no_poison")),
+        "{refused:?}"
+    );
+    assert_eq!(
+        fixture.messages(&[], &[]).await.len(),
+        before,
+        "nothing is written yet"
+    );
+
+    for row in &refused {
+        group.skip(row.place);
+    }
+    let (_, appended) = fixture.store.append(group).await;
+    assert_eq!(
+        appended.unwrap(),
+        Appended::Written(Written {
+            rows: 47,
+            repeated: 0
+        })
+    );
+    assert_eq!(fixture.messages(&[], &[]).await.len(), before + 47);
+}

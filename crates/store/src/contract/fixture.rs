@@ -1,9 +1,11 @@
 //! A store of its own for each case, and events to put in.
 
 use crate::{Appended, Condition, Page, SearchRequest, Store, Written};
+use std::time::Duration;
+
 use bytes::Bytes;
 use event::{BatchId, Compression, Event, EventBatchBuilder, EventId, Timestamp};
-use settings::{SqliteSettings, StoreSettings};
+use settings::{PostgresSettings, Secret, SqliteSettings, StoreSettings};
 
 /// 2026-11-21T09:43:19.818Z.
 pub(super) const NOON: i64 = 1_795_254_199_818_000;
@@ -14,21 +16,81 @@ pub(super) struct Fixture {
     pub(super) settings: StoreSettings,
     pub(super) store: Store,
     /// Removed with the fixture.
-    _folder: tempfile::TempDir,
+    _place: Place,
+}
+
+enum Place {
+    Folder { _folder: tempfile::TempDir },
+    Database { _database: testkit::Database },
 }
 
 impl Fixture {
-    pub(super) fn sqlite() -> Self {
+    pub(super) async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings = StoreSettings::Sqlite(SqliteSettings {
             dir: folder.path().join("events"),
         });
-        std::fs::create_dir(folder.path().join("events")).unwrap();
+        Self::start(settings, Place::Folder { _folder: folder }).await
+    }
+
+    pub(super) async fn postgres() -> Self {
+        let database = testkit::postgres();
+        let settings = StoreSettings::Postgres(postgres_at(database.url()));
+        Self::start(settings, Place::Database { _database: database }).await
+    }
+
+    async fn start(settings: StoreSettings, place: Place) -> Self {
+        let store = Store::connect(&settings).unwrap();
+        store.migrate().await.unwrap();
         Self {
-            store: Store::connect(&settings).unwrap(),
             settings,
-            _folder: folder,
+            store,
+            _place: place,
         }
+    }
+
+    /// Makes the store refuse events whose message is `poison`.
+    pub(super) async fn refuse_poison(&self) {
+        match &self.settings {
+            StoreSettings::Postgres(_) => {
+                self.sql("ALTER TABLE events ADD CONSTRAINT no_poison CHECK (message <> 'poison')")
+                    .await;
+            }
+            StoreSettings::Sqlite(settings) => {
+                // There is a file only once there is an event.
+                self.put(&[event(NOON - 1, "first")]).await;
+                let file = rusqlite::Connection::open(settings.dir.join("events-2026-11-21.db")).unwrap();
+                file.execute_batch(
+                    "CREATE TRIGGER no_poison BEFORE INSERT ON events WHEN NEW.message = 'poison' \
+                     BEGIN SELECT RAISE(ABORT, 'no_poison'); END",
+                )
+                .unwrap();
+            }
+        }
+    }
+
+    /// Runs SQL on PostgreSQL, beside the store; returns the first column of each row as text.
+    pub(super) async fn sql(&self, sql: &str) -> Vec<String> {
+        let client = self.client().await;
+        let mut values = Vec::new();
+        for message in client.simple_query(sql).await.unwrap() {
+            if let tokio_postgres::SimpleQueryMessage::Row(row) = message {
+                values.push(row.get(0).unwrap_or("").to_owned());
+            }
+        }
+        values
+    }
+
+    /// A connection of the test's own.
+    pub(super) async fn client(&self) -> tokio_postgres::Client {
+        let StoreSettings::Postgres(settings) = &self.settings else {
+            panic!("only PostgreSQL has connections");
+        };
+        let (client, connection) = tokio_postgres::connect(settings.url.expose(), tokio_postgres::NoTls)
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        client
     }
 
     pub(super) async fn close(self) {
@@ -61,6 +123,17 @@ impl Fixture {
             ..SearchRequest::default()
         };
         messages(&self.search(&request).await)
+    }
+}
+
+pub(super) fn postgres_at(url: &str) -> PostgresSettings {
+    PostgresSettings {
+        url: Secret::new(url.to_owned()),
+        tls_ca_file: None,
+        pool_size: 4,
+        connect_timeout: Duration::from_secs(10),
+        partition: Duration::from_secs(86_400),
+        partitions_ahead: 2,
     }
 }
 

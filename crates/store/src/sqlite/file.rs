@@ -7,7 +7,7 @@ use std::{
 };
 
 use event::Timestamp;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::{SchemaFound, StoreError};
 
@@ -72,7 +72,6 @@ impl Day {
 
 /// The days that have a file, oldest first; none when there is no folder yet.
 pub(super) fn days(dir: &Path) -> Result<Vec<Day>, StoreError> {
-    let unavailable = |error: io::Error| StoreError::Unavailable(Box::new(error));
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(unavailable)?,
@@ -89,45 +88,72 @@ pub(super) fn days(dir: &Path) -> Result<Vec<Day>, StoreError> {
 /// Opens the day's file for writing, and makes it when it is new.
 pub(super) fn open_for_writing(dir: &Path, day: Day) -> Result<Connection, StoreError> {
     let path = day.path(dir);
-    let mut conn = Connection::open(&path).map_err(|error| sort(error, &path))?;
-    prepare(&mut conn).map_err(|error| sort(error, &path))?;
+    if !path.try_exists().map_err(unavailable)? {
+        make(dir, &path)?;
+    }
+    let conn = Connection::open_with_flags(&path, FLAGS).map_err(|error| sort(error, &path))?;
+    set_up(&conn).map_err(|error| sort(error, &path))?;
     check(&conn, &path)?;
     Ok(conn)
+}
+
+/// Makes the file aside and puts it in its place when it is complete, so that nobody ever sees half of one.
+fn make(dir: &Path, path: &Path) -> Result<(), StoreError> {
+    let new = tempfile::Builder::new()
+        .prefix(".new-")
+        .tempfile_in(dir)
+        .map_err(|error| StoreError::Refused(Box::new(error)))?;
+    Connection::open_with_flags(new.path(), FLAGS)
+        .and_then(|mut conn| {
+            // The page size must come before the log.
+            conn.pragma_update(None, "page_size", PAGE_BYTES)?;
+            set_up(&conn)?;
+            let tx = conn.transaction()?;
+            tx.execute_batch(SCHEMA)?;
+            tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+            tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+            tx.commit()?;
+            conn.close().map_err(|(_, error)| error)
+        })
+        .map_err(|error| sort(error, path))?;
+    match new.persist_noclobber(path) {
+        Ok(_) => {}
+        // Another process was faster, and its file is as good.
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(unavailable(error.error)),
+    }
+    std::fs::File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(unavailable)
+}
+
+/// The file must be there, and a connection stays on one thread at a time.
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+fn unavailable(error: io::Error) -> StoreError {
+    StoreError::Unavailable(Box::new(error))
 }
 
 /// Opens a file that is there, for reading.
 pub(super) fn open_for_reading(dir: &Path, day: Day) -> Result<Connection, StoreError> {
     let path = day.path(dir);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(&path, flags).map_err(|error| sort(error, &path))?;
-    let set_up = || {
-        conn.busy_timeout(BUSY_TIMEOUT)?;
-        // Opened for writing all the same, since a reader may have to rebuild the log's index.
-        conn.pragma_update(None, "query_only", true)
-    };
-    set_up().map_err(|error| sort(error, &path))?;
+    let conn = Connection::open_with_flags(&path, FLAGS).map_err(|error| sort(error, &path))?;
+    conn.busy_timeout(BUSY_TIMEOUT)
+        // The file is opened for writing all the same, since a reader may have to rebuild the log's index.
+        .and_then(|()| conn.pragma_update(None, "query_only", true))
+        .map_err(|error| sort(error, &path))?;
     check(&conn, &path)?;
     Ok(conn)
 }
 
-fn prepare(conn: &mut Connection) -> rusqlite::Result<()> {
+fn set_up(conn: &Connection) -> rusqlite::Result<()> {
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_limit(rusqlite::limits::Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)?;
     conn.set_prepared_statement_cache_capacity(32);
-    // Only a new file takes the page size; it must come before the log.
-    conn.pragma_update(None, "page_size", PAGE_BYTES)?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    conn.pragma_update(None, "temp_store", "MEMORY")?;
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let is_new: bool = tx.query_row("SELECT count(*) = 0 FROM sqlite_schema", (), |row| row.get(0))?;
-    if is_new {
-        tx.execute_batch(SCHEMA)?;
-        tx.pragma_update(None, "application_id", APPLICATION_ID)?;
-        tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-    }
-    tx.commit()
+    conn.pragma_update(None, "temp_store", "MEMORY")
 }
 
 /// Whether the file is one of ours and of this version.

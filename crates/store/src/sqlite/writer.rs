@@ -139,7 +139,7 @@ fn write(conn: &mut Connection, day: Day, group: &Group) -> rusqlite::Result<App
 fn insert_batch_ids(tx: &Transaction<'_>, group: &Group) -> rusqlite::Result<HashSet<BatchId>> {
     let mut insert = tx.prepare_cached("INSERT OR IGNORE INTO batches (id) VALUES (?1)")?;
     let mut repeated = HashSet::new();
-    for id in group.batch_ids() {
+    for (id, _) in group.batch_ids() {
         if insert.execute((id.as_uuid().as_bytes(),))? == 0 {
             repeated.insert(id);
         }
