@@ -1,1 +1,54 @@
 //! The command people type: run, check, init, send, search, bench.
+//!
+//! Each command is a module with its arguments and a `main` that gives the exit code; what they do is the matter of the other
+//! crates.
+
+mod check;
+mod command;
+mod data_dir;
+mod init;
+mod search;
+mod terminal;
+mod topology;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  logferry run                       everything in one process, data in ./data
+  logger -n 127.0.0.1 -P 5514 --tcp 'hello'
+  logferry search hello              finds it
+
+Settings: --config FILE, $LOGFERRY_CONFIG, ./logferry.toml or /etc/logferry/logferry.toml; none is needed.
+Exit codes: 0 done, 1 failed, 64 wrong arguments, 70 failed while running, 78 wrong settings.";
+
+/// Carries logs from senders to where people search them, and never loses one on the way
+#[derive(Debug, Parser)]
+#[command(name = "logferry", version, after_help = EXAMPLES, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::CheckArgs),
+    Init(init::InitArgs),
+    Search(search::SearchArgs),
+}
+
+/// `main` of the binary.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return service::exit::after_arguments(&error),
+    };
+    match cli.command {
+        Command::Check(args) => args.main(),
+        Command::Init(args) => args.main(),
+        Command::Search(args) => args.main(),
+    }
+}

@@ -1,2 +1,7 @@
 //! Glue.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    logferry::main()
+}

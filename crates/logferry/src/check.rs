@@ -1,0 +1,259 @@
+//! `logferry check`: whether the settings are good, and whether what they name is there.
+
+use std::{
+    fmt::Write as _,
+    path::Path,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use broker::Broker;
+use clap::Args;
+use rules::{ProgramSource, RuleChain};
+use serde::Serialize;
+use service::{Loaded, exit};
+use settings::{BrokerSettings, Problem, Settings, StoreSettings};
+use store::Store;
+
+use crate::{
+    command::{self, DataArgs},
+    terminal::visible,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  logferry check                     every mistake in the settings, and whether the rules compile
+  logferry check --connect           also whether broker, store and rescue queue answer
+  logferry check --config new.toml --json
+
+Exit codes: 0 all is well, 78 the settings or the rules are wrong, 1 something does not answer.";
+
+/// Validate the settings, compile the rules, and try the servers
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct CheckArgs {
+    /// Also try the broker, the store and the rescue queue
+    #[arg(long)]
+    connect: bool,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: DataArgs,
+}
+
+/// What was found. With `--json` it is printed as it stands here.
+#[derive(Debug, Serialize)]
+struct Report {
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    /// Mistakes in the settings; nothing else is checked then.
+    problems: Vec<Problem>,
+    checks: Vec<Check>,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    state: State,
+    detail: String,
+    took_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Ok,
+    Failed,
+    /// There is nothing to check.
+    Unused,
+}
+
+impl CheckArgs {
+    /// Runs it.
+    pub(crate) fn main(&self) -> ExitCode {
+        let (report, exit_code) = match self.settings.load() {
+            Err(problems) => {
+                let problems = problems.iter().cloned().collect();
+                (
+                    Report {
+                        ok: false,
+                        file: None,
+                        problems,
+                        checks: Vec::new(),
+                    },
+                    exit::SETTINGS,
+                )
+            }
+            Ok(loaded) => match command::block_on(self.check(&loaded)) {
+                Ok(checked) => checked,
+                Err(error) => return command::failed(&error),
+            },
+        };
+        let text = if self.json {
+            report.to_json()
+        } else {
+            report.to_text()
+        };
+        match command::print(&text) {
+            Ok(()) => ExitCode::from(exit_code),
+            Err(error) => command::failed(&error),
+        }
+    }
+
+    async fn check(&self, loaded: &Loaded) -> anyhow::Result<(Report, u8)> {
+        let settings = &loaded.settings;
+        let mut checks = vec![timed("rules", async { rules(settings) }).await];
+        let rules_ok = checks.iter().all(|check| check.state == State::Ok);
+        if self.connect {
+            checks.push(timed("broker", broker(settings)).await);
+            checks.push(timed("store", store(settings)).await);
+            checks.push(unused(
+                "rescue",
+                "no rescue.url: intake waits while the broker is away",
+            ));
+        }
+        let is_ok = checks.iter().all(|check| check.state != State::Failed);
+        let file = loaded
+            .file
+            .as_deref()
+            .map(Path::display)
+            .map(|file| file.to_string());
+        let exit_code = match (rules_ok, is_ok) {
+            (false, _) => exit::SETTINGS,
+            (true, false) => exit::START_FAILED,
+            (true, true) => exit::CLEAN,
+        };
+        Ok((
+            Report {
+                ok: is_ok,
+                file,
+                problems: Vec::new(),
+                checks,
+            },
+            exit_code,
+        ))
+    }
+}
+
+async fn timed(name: &'static str, check: impl Future<Output = anyhow::Result<String>>) -> Check {
+    let began = Instant::now();
+    let (state, detail) = match check.await {
+        Ok(detail) => (State::Ok, detail),
+        Err(error) => (State::Failed, format!("{error:#}")),
+    };
+    let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Check {
+        name,
+        state,
+        detail,
+        took_ms,
+    }
+}
+
+fn unused(name: &'static str, detail: &str) -> Check {
+    Check {
+        name,
+        state: State::Unused,
+        detail: detail.to_owned(),
+        took_ms: 0,
+    }
+}
+
+fn rules(settings: &Settings) -> anyhow::Result<String> {
+    let programs = settings.parser.programs.iter().map(|program| ProgramSource {
+        name: &program.name,
+        origin: &program.origin,
+        source: &program.source,
+    });
+    let chain = RuleChain::compile(&programs.collect::<Vec<_>>())?;
+    Ok(match chain.programs().count() {
+        0 => "no programs".to_owned(),
+        1 => "1 program compiles".to_owned(),
+        count => format!("{count} programs compile"),
+    })
+}
+
+async fn broker(settings: &Settings) -> anyhow::Result<String> {
+    if let BrokerSettings::Embedded { dir, .. } = &settings.broker
+        && !dir.try_exists()?
+    {
+        return Ok(not_made(dir));
+    }
+    Broker::check(&settings.broker).await.context("broker.url")
+}
+
+async fn store(settings: &Settings) -> anyhow::Result<String> {
+    if let StoreSettings::Sqlite(sqlite) = &settings.store
+        && !sqlite.dir.try_exists()?
+    {
+        return Ok(not_made(&sqlite.dir));
+    }
+    let store = Store::connect(&settings.store).context("store.url")?;
+    let found = store.check().await.context("store.url");
+    store.close().await;
+    found
+}
+
+/// A check leaves nothing behind.
+fn not_made(dir: &Path) -> String {
+    format!("embedded, {} is made by `logferry run`", dir.display())
+}
+
+impl Report {
+    fn to_json(&self) -> String {
+        let mut json = serde_json::to_string(self).expect("a report has only text, numbers and booleans");
+        json.push('\n');
+        json
+    }
+
+    fn to_text(&self) -> String {
+        let mut text = String::new();
+        // Problems begin with file and line, where editors look for them.
+        for problem in &self.problems {
+            line(&mut text, &problem.to_string());
+        }
+        if !self.problems.is_empty() {
+            return text;
+        }
+        let file = self
+            .file
+            .as_deref()
+            .unwrap_or("no file, so defaults and environment");
+        line(&mut text, &format!("{:9} ok      {file}", "settings"));
+        for check in &self.checks {
+            let (state, took) = match check.state {
+                State::Ok => ("ok", took(check.took_ms)),
+                State::Failed => ("failed", took(check.took_ms)),
+                State::Unused => ("-", String::new()),
+            };
+            // Compilers point at a place in several lines.
+            if check.detail.contains('\n') {
+                line(&mut text, &format!("{:9} {state}", check.name));
+                check
+                    .detail
+                    .lines()
+                    .for_each(|detail| line(&mut text, &visible(detail)));
+            } else {
+                line(
+                    &mut text,
+                    &format!("{:9} {state:7} {}{took}", check.name, visible(&check.detail)),
+                );
+            }
+        }
+        text
+    }
+}
+
+fn took(took_ms: u64) -> String {
+    match Duration::from_millis(took_ms) {
+        short if short < Duration::from_secs(1) => format!(" ({took_ms} ms)"),
+        long => format!(" ({:.1} s)", long.as_secs_f64()),
+    }
+}
+
+fn line(text: &mut String, line: &str) {
+    writeln!(text, "{line}").expect("writing to a string does not fail");
+}

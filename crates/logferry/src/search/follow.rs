@@ -1,0 +1,126 @@
+//! `logferry search --follow`: what comes in, as it comes in.
+
+use std::{collections::HashMap, io::Write, time::Duration};
+
+use anyhow::Context;
+use event::{EventId, Timestamp};
+use store::{Order, SearchError, SearchRequest, Store, StoredEvent};
+use tokio::time::{Instant, sleep_until};
+
+use super::{PAGE_ROWS, show::Show};
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Rows are committed a little out of order: by several writers, after retries, from hosts with clocks of their
+/// own. What comes later than this after its neighbours is found by a search only.
+const OVERLAP_MICROS: i64 = 10_000_000;
+
+/// Shows the newest `rows` and then, for good, what comes in.
+pub(super) async fn follow(
+    store: &Store,
+    request: SearchRequest,
+    rows: usize,
+    show: &mut Show,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let mut seen = Seen::new(request.from);
+    // What is in the overlap already is not new, whether or not it is among the rows that are shown first.
+    each_new(store, &request, &mut seen, |_| Ok(())).await?;
+    let first = SearchRequest {
+        limit: rows.clamp(1, PAGE_ROWS),
+        ..request.clone()
+    };
+    let mut newest = store.search(&first).await.context("search")?.rows;
+    newest.reverse();
+    for row in &newest {
+        seen.is_new(row);
+    }
+    show.rows(&newest, out)?;
+    out.flush()?;
+    loop {
+        let next = Instant::now() + PAUSE;
+        let looked = each_new(store, &request, &mut seen, |rows| {
+            show.rows(rows, out)?;
+            Ok(out.flush()?)
+        });
+        match looked.await {
+            Ok(()) => {}
+            Err(error) if is_transient(&error) => eprintln!("logferry: {error:#}; trying again"),
+            Err(error) => return Err(error),
+        }
+        sleep_until(next).await;
+    }
+}
+
+/// Gives `show` the rows of the overlap and later that were not seen, page by page.
+async fn each_new(
+    store: &Store,
+    request: &SearchRequest,
+    seen: &mut Seen,
+    mut show: impl FnMut(&[StoredEvent]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let from = Some(seen.overlap_from());
+    let mut request = SearchRequest {
+        from,
+        order: Order::OldestFirst,
+        limit: PAGE_ROWS,
+        after: None,
+        ..request.clone()
+    };
+    loop {
+        let mut page = store.search(&request).await.context("search")?;
+        page.rows.retain(|row| seen.is_new(row));
+        if !page.rows.is_empty() {
+            show(&page.rows)?;
+        }
+        match page.next {
+            Some(next) => request.after = Some(next),
+            None => break,
+        }
+    }
+    seen.forget_old();
+    Ok(())
+}
+
+fn is_transient(error: &anyhow::Error) -> bool {
+    match error.downcast_ref() {
+        Some(SearchError::Store(error)) => error.is_transient(),
+        Some(SearchError::Condition(_) | SearchError::Limit(_)) | None => false,
+    }
+}
+
+/// What was shown within the overlap.
+#[derive(Debug)]
+struct Seen {
+    ids: HashMap<EventId, i64>,
+    asked_from: Timestamp,
+    newest: i64,
+}
+
+impl Seen {
+    fn new(asked_from: Option<Timestamp>) -> Self {
+        let asked_from = asked_from.unwrap_or(Timestamp::from_micros(i64::MIN));
+        Self {
+            ids: HashMap::new(),
+            asked_from,
+            newest: Timestamp::now().as_micros(),
+        }
+    }
+
+    fn overlap_from(&self) -> Timestamp {
+        Timestamp::from_micros(self.newest.saturating_sub(OVERLAP_MICROS)).max(self.asked_from)
+    }
+
+    /// Whether the row was not seen, which it is from now on.
+    fn is_new(&mut self, row: &StoredEvent) -> bool {
+        let at = row.event.received_at.as_micros();
+        self.newest = self.newest.max(at);
+        self.ids.insert(row.event.id, at).is_none()
+    }
+
+    fn forget_old(&mut self) {
+        let oldest = self.overlap_from().as_micros();
+        self.ids.retain(|_, at| *at >= oldest);
+    }
+}
