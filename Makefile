@@ -2,12 +2,15 @@
 
 # Where the embedded broker and store of `make run` keep their data.
 DATA ?= data
-# Further arguments for `make run` (of `logferry run`) and `make test` (of `cargo test`).
+# Further arguments for `make run` (of `logferry run`), `make test` (of `cargo test`) and `make bench`.
 ARGS ?=
+# Cases of `make bench` (all when empty) and runs of each.
+CASES ?=
+RUNS ?= 3
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run test deps lint fmt doc deny clean
+.PHONY: help run test deps lint fmt doc deny bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +42,10 @@ deny: ## check licences, advisories and sources of dependencies
 	@cargo deny --version >/dev/null 2>&1 || \
 		{ echo "cargo-deny is not installed: run 'cargo install --locked cargo-deny'" >&2; exit 1; }
 	cargo deny --all-features check
+
+bench: deps ## measure the release binaries, and rsyslog beside them (CASES="rows files" RUNS=3 ARGS=...)
+	cargo build --release --workspace --bins
+	$(TARGET)/release/bench $(CASES) --runs $(RUNS) $(ARGS)
 
 clean: ## remove everything that was built (not the data of `make run`)
 	cargo clean

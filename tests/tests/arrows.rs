@@ -60,6 +60,10 @@ const SERVICES: &[&str] = &["syslog-server", "parser", "shipper-pgsql", "shipper
 /// May use everything: the command that people type runs all services in one process.
 const TOP: &str = "logferry";
 
+/// Programs for those who work on the product, which are not shipped: they use the testkit, and of ours
+/// nothing else.
+const TOOLS: &[&str] = &["bench"];
+
 /// Uses only what users have: started programs and their network interfaces.
 const OUTSIDE: &str = "system-tests";
 
@@ -69,8 +73,8 @@ const OWNED: &[(&str, &[&str], &str)] = &[
     ("fred", &["rescue"], "Redis is the rescue queue and nothing else"),
     (
         "tokio-postgres",
-        &["store", OUTSIDE],
-        "SQL has one home; system tests look from outside",
+        &["store", OUTSIDE, "bench"],
+        "SQL has one home; system tests and the bench look from outside",
     ),
     ("deadpool-postgres", &["store"], "SQL has one home"),
     (
@@ -173,6 +177,7 @@ fn every_crate_has_a_place() {
         .iter()
         .map(|(name, ..)| *name)
         .chain(SERVICES.iter().copied())
+        .chain(TOOLS.iter().copied())
         .chain([TOP, OUTSIDE])
         .collect();
     let metadata = metadata();
@@ -227,10 +232,11 @@ fn only_the_top_uses_services() {
 }
 
 #[test]
-fn system_tests_use_nothing_of_ours_but_the_testkit() {
+fn system_tests_and_tools_use_nothing_of_ours_but_the_testkit() {
     let wrong = complaints(|from, to, _| {
         let is_ours = library(to).is_some() || is_service(to) || to == TOP;
-        (from == OUTSIDE && is_ours && to != "testkit").then(|| "they see what a user sees".to_owned())
+        let is_outside = from == OUTSIDE || TOOLS.contains(&from);
+        (is_outside && is_ours && to != "testkit").then(|| "they see what a user sees".to_owned())
     });
     assert_eq!(wrong, NONE);
 }
@@ -266,8 +272,8 @@ fn libraries_have_typed_errors() {
 
 #[test]
 fn test_tools_are_only_for_tests() {
-    let wrong = complaints(|_, to, kind| {
-        (ONLY_DEV.contains(&to) && kind != DependencyKind::Development)
+    let wrong = complaints(|from, to, kind| {
+        (!TOOLS.contains(&from) && ONLY_DEV.contains(&to) && kind != DependencyKind::Development)
             .then(|| "must be a development dependency".to_owned())
     });
     assert_eq!(wrong, NONE);

@@ -1,5 +1,7 @@
 //! The product as users run it: its programs as processes of their own, on a generated `logferry.toml`.
 
+mod builder;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,10 +13,12 @@ use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
 use parking_lot::Mutex;
 
-use crate::binaries::{self, Profile};
+use crate::binaries;
 use crate::guard::Guard;
 use crate::server::{blocking, or_fail};
 use crate::{eventually, free_port, http};
+
+pub use self::builder::Builder;
 
 /// A cold start on a busy machine.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -60,57 +64,6 @@ impl Service {
     }
 }
 
-/// What is to be started.
-#[derive(Debug, Clone)]
-pub struct Builder {
-    broker: String,
-    store: String,
-    services: Vec<Service>,
-    settings: String,
-    profile: Profile,
-    base: Option<PathBuf>,
-}
-
-impl Builder {
-    /// Settings in TOML after the generated ones, such as `[[parser.program]]`.
-    #[must_use]
-    pub fn settings(mut self, toml: &str) -> Self {
-        self.settings.push_str(toml);
-        self.settings.push('\n');
-        self
-    }
-
-    /// Only these services.
-    #[must_use]
-    pub fn services(mut self, services: &[Service]) -> Self {
-        self.services = services.to_vec();
-        self
-    }
-
-    /// The shipped build with its data below `base`, to measure it.
-    #[must_use]
-    pub fn release_in(mut self, base: &Path) -> Self {
-        self.profile = Profile::Release;
-        self.base = Some(base.to_owned());
-        self
-    }
-
-    /// Declares queues, migrates the store, starts every service and waits until all are ready.
-    ///
-    /// # Panics
-    /// If one does not become ready.
-    pub async fn start(self) -> Pipeline {
-        let pipeline = or_fail(blocking(move || Pipeline::prepare(self)).await);
-        for service in pipeline.services.clone() {
-            or_fail(pipeline.spawn(service));
-        }
-        for service in &pipeline.services {
-            pipeline.ready(*service).await;
-        }
-        pipeline
-    }
-}
-
 /// A pipeline that runs. Its processes and its folder end with it, whatever happens.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -134,14 +87,7 @@ impl Pipeline {
     /// A pipeline over RabbitMQ and PostgreSQL.
     #[must_use]
     pub fn over(broker: &str, store: &str) -> Builder {
-        Builder {
-            broker: broker.to_owned(),
-            store: store.to_owned(),
-            services: Service::ALL.to_vec(),
-            settings: String::new(),
-            profile: Profile::Dev,
-            base: None,
-        }
+        Builder::new(broker, store)
     }
 
     /// `logferry run`, which needs nothing else.
@@ -164,7 +110,7 @@ impl Pipeline {
         };
         let services = Service::ALL.into_iter().chain([Service::Run]);
         let health = services.map(|service| (service, free_port())).collect();
-        let settings = settings(&builder, &dir, inputs, &health);
+        let settings = builder.to_toml(&dir, inputs, &health);
         fs::write(dir.join("logferry.toml"), settings)?;
         let pipeline = Self {
             guard: Mutex::new(guard),
@@ -375,59 +321,4 @@ impl Drop for Pipeline {
             }
         }
     }
-}
-
-fn settings(builder: &Builder, dir: &Path, inputs: Inputs, health: &BTreeMap<Service, u16>) -> String {
-    let Builder {
-        broker,
-        store,
-        settings,
-        ..
-    } = builder;
-    let dir = dir.display();
-    let Inputs { relp, tcp, udp } = inputs;
-    let http = |service: Service| health.get(&service).copied().unwrap_or_default();
-    let (run, intake, parser) = (
-        http(Service::Run),
-        http(Service::SyslogServer),
-        http(Service::Parser),
-    );
-    let (pgsql, files) = (http(Service::ShipperPgsql), http(Service::ShipperFs));
-    format!(
-        r#"
-data_dir = "{dir}/data"
-[service]
-http_addr = "127.0.0.1:{run}"
-[broker]
-url = "{broker}"
-[store]
-url = "{store}"
-[syslog_server]
-http_addr = "127.0.0.1:{intake}"
-[[syslog_server.listener]]
-name = "relp"
-protocol = "relp"
-address = "127.0.0.1:{relp}"
-[[syslog_server.listener]]
-name = "tcp"
-protocol = "tcp"
-address = "127.0.0.1:{tcp}"
-[[syslog_server.listener]]
-name = "udp"
-protocol = "udp"
-address = "127.0.0.1:{udp}"
-[parser]
-http_addr = "127.0.0.1:{parser}"
-[shipper_pgsql]
-http_addr = "127.0.0.1:{pgsql}"
-[shipper_fs]
-http_addr = "127.0.0.1:{files}"
-[[shipper_fs.destination]]
-name = "events"
-dir = "{dir}/files"
-path = "events.jsonl"
-format = "json"
-{settings}
-"#
-    )
 }

@@ -37,7 +37,7 @@ impl Program {
 }
 
 /// The folders that match `pattern`, the highest version first.
-fn expand(pattern: &str) -> Vec<PathBuf> {
+pub(crate) fn expand(pattern: &str) -> Vec<PathBuf> {
     let Some((before, after)) = pattern.split_once('*') else {
         return vec![PathBuf::from(pattern)];
     };

@@ -4,12 +4,14 @@
 //! `rabbitmqctl` takes seconds; its statistics are off. Everything that concerns durability is as
 //! RabbitMQ ships it.
 
+mod vhost;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -18,7 +20,10 @@ use parking_lot::Mutex;
 
 use crate::programs::Program;
 use crate::server::{self, Server, blocking, or_fail};
-use crate::{env, free_port, http};
+use crate::{free_port, http};
+
+pub use self::vhost::RabbitVhost;
+pub(crate) use self::vhost::shared_vhost;
 
 const FOLDERS: &[&str] = &[
     // The wrappers in /usr/sbin insist on being root or the user `rabbitmq`; these do not.
@@ -331,97 +336,4 @@ fn speaks_amqp(port: u16) -> bool {
     };
     // 1 is a method frame: connection.start.
     answer().is_ok_and(|first| first == [1])
-}
-
-/// A vhost that only this test uses; deleted, with its queues and connections, on drop.
-#[derive(Debug)]
-pub struct RabbitVhost {
-    url: String,
-    name: String,
-    api: u16,
-}
-
-impl RabbitVhost {
-    fn create(base_url: &str, api: u16) -> anyhow::Result<Self> {
-        let name = format!("test-{}", uuid::Uuid::new_v4().simple());
-        http::request(api, "PUT", &format!("/api/vhosts/{name}"), "{}")?;
-        http::request(
-            api,
-            "PUT",
-            &format!("/api/permissions/{name}/guest"),
-            r#"{"configure":".*","write":".*","read":".*"}"#,
-        )?;
-        Ok(Self {
-            url: format!("{base_url}/{name}"),
-            name,
-            api,
-        })
-    }
-
-    /// The AMQP address, with user and vhost.
-    #[must_use]
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// Takes one message off a queue for good: its properties and its body, as the management API
-    /// tells them in JSON. `None` if the queue is empty.
-    ///
-    /// # Panics
-    /// If the server does not answer, or has no such queue.
-    #[must_use]
-    pub fn take(&self, queue: &str) -> Option<String> {
-        let request = r#"{"count":1,"ackmode":"ack_requeue_false","encoding":"auto"}"#;
-        let path = format!("/api/queues/{}/{queue}/get", self.name);
-        let answer = or_fail(http::request(self.api, "POST", &path, request));
-        (answer.trim() != "[]").then_some(answer)
-    }
-
-    /// The vhost's name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-}
-
-impl Drop for RabbitVhost {
-    fn drop(&mut self) {
-        // A test may have killed its server; then there is nothing to delete.
-        http::request(self.api, "DELETE", &format!("/api/vhosts/{}", self.name), "").ok();
-    }
-}
-
-struct Shared {
-    base_url: String,
-    api: u16,
-    /// Keeps the server alive; absent when `testkit run` owns it.
-    _server: Option<RabbitMq>,
-}
-
-pub(crate) fn shared_vhost() -> anyhow::Result<RabbitVhost> {
-    static SHARED: OnceLock<Result<Shared, String>> = OnceLock::new();
-    let shared = SHARED.get_or_init(|| find_or_start().map_err(|error| format!("{error:#}")));
-    match shared {
-        Ok(shared) => RabbitVhost::create(&shared.base_url, shared.api),
-        Err(error) => bail!("{error}"),
-    }
-}
-
-fn find_or_start() -> anyhow::Result<Shared> {
-    if let (Ok(base_url), Ok(api)) = (std::env::var(env::RABBITMQ_URL), std::env::var(env::RABBITMQ_API)) {
-        let (_, port) = api
-            .rsplit_once(':')
-            .context("find the port of the management API")?;
-        return Ok(Shared {
-            base_url,
-            api: port.parse()?,
-            _server: None,
-        });
-    }
-    let server = RabbitMq::launch()?;
-    Ok(Shared {
-        base_url: server.base_url(),
-        api: server.ports.api,
-        _server: Some(server),
-    })
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::sys::signal::Signal;
@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::free_port;
-use crate::programs::Program;
+use crate::programs::{self, Program};
 use crate::server::{self, Server, blocking, or_fail};
 
 const RSYSLOGD: Program = Program {
@@ -38,7 +38,7 @@ impl Rsyslog {
     }
 
     fn launch(settings: &str, actions: &str) -> anyhow::Result<Self> {
-        Self::launch_on(None, |input| {
+        Self::launch_on(None, |_, input| {
             format!(
                 "module(load=\"imptcp\")\n{settings}\n\
                  ruleset(name=\"forward\") {{\n{actions}\n}}\n\
@@ -47,23 +47,23 @@ impl Rsyslog {
         })
     }
 
-    /// Starts rsyslogd on a whole configuration, to measure it: `config` is given the TCP port of the
-    /// input to configure. Its folder is below `base`, which should be on a disk.
+    /// Starts rsyslogd on a whole configuration, to measure it: `config` is given its folder, which is
+    /// below `base` and should be on a disk, and the TCP port of the input to configure.
     ///
     /// # Errors
     /// If rsyslog is not installed or does not start.
-    pub fn launch_in(base: &Path, config: impl FnOnce(u16) -> String) -> anyhow::Result<Self> {
+    pub fn launch_in(base: &Path, config: impl FnOnce(&Path, u16) -> String) -> anyhow::Result<Self> {
         Self::launch_on(Some(base), config)
     }
 
-    fn launch_on(base: Option<&Path>, config: impl FnOnce(u16) -> String) -> anyhow::Result<Self> {
+    fn launch_on(base: Option<&Path>, config: impl FnOnce(&Path, u16) -> String) -> anyhow::Result<Self> {
         let mut server = Server::new(base, "rsyslog", Signal::SIGTERM)?;
         let input = free_port();
         let dir = server.dir().to_owned();
         let file = dir.join("rsyslog.conf");
         let work = dir.display();
         let global = format!("global(workDirectory=\"{work}\" maxMessageSize=\"64k\")");
-        fs::write(&file, format!("{global}\n{}", config(input)))?;
+        fs::write(&file, format!("{global}\n{}", config(&dir, input)))?;
         let mut command = Command::new(RSYSLOGD.find()?);
         command
             .args(["-n", "-i", "NONE", "-f"])
@@ -77,6 +77,16 @@ impl Rsyslog {
     #[must_use]
     pub fn is_installed() -> bool {
         RSYSLOGD.find().is_ok()
+    }
+
+    /// Whether a loadable module of rsyslog is installed, such as `ompgsql`.
+    #[must_use]
+    pub fn has_module(name: &str) -> bool {
+        let mut folders = programs::expand("/usr/lib/*/rsyslog");
+        folders.extend(["/usr/lib/rsyslog", "/usr/lib64/rsyslog"].map(PathBuf::from));
+        folders
+            .iter()
+            .any(|folder| folder.join(format!("{name}.so")).is_file())
     }
 
     /// Where the input listens.

@@ -1,0 +1,135 @@
+//! What a pipeline is to be, and the `logferry.toml` that says so.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::{Inputs, Pipeline, Service};
+use crate::binaries::Profile;
+use crate::server::{blocking, or_fail};
+
+/// What is to be started.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    pub(super) broker: String,
+    store: String,
+    pub(super) services: Vec<Service>,
+    settings: String,
+    file_settings: String,
+    pub(super) profile: Profile,
+    pub(super) base: Option<PathBuf>,
+}
+
+impl Builder {
+    pub(super) fn new(broker: &str, store: &str) -> Self {
+        Self {
+            broker: broker.to_owned(),
+            store: store.to_owned(),
+            services: Service::ALL.to_vec(),
+            settings: String::new(),
+            file_settings: "format = \"json\"".to_owned(),
+            profile: Profile::Dev,
+            base: None,
+        }
+    }
+
+    /// Settings in TOML after the generated ones, such as `[[parser.program]]`.
+    #[must_use]
+    pub fn settings(mut self, toml: &str) -> Self {
+        self.settings.push_str(toml);
+        self.settings.push('\n');
+        self
+    }
+
+    /// How the file with every event looks, instead of as JSON lines.
+    #[must_use]
+    pub fn file_settings(mut self, toml: &str) -> Self {
+        toml.clone_into(&mut self.file_settings);
+        self
+    }
+
+    /// Only these services.
+    #[must_use]
+    pub fn services(mut self, services: &[Service]) -> Self {
+        self.services = services.to_vec();
+        self
+    }
+
+    /// The shipped build with its data below `base`, to measure it.
+    #[must_use]
+    pub fn release_in(mut self, base: &Path) -> Self {
+        self.profile = Profile::Release;
+        self.base = Some(base.to_owned());
+        self
+    }
+
+    /// Declares queues, migrates the store, starts every service and waits until all are ready.
+    ///
+    /// # Panics
+    /// If one does not become ready.
+    pub async fn start(self) -> Pipeline {
+        let pipeline = or_fail(blocking(move || Pipeline::prepare(self)).await);
+        for service in pipeline.services.clone() {
+            or_fail(pipeline.spawn(service));
+        }
+        for service in &pipeline.services {
+            pipeline.ready(*service).await;
+        }
+        pipeline
+    }
+
+    /// The whole `logferry.toml`.
+    pub(super) fn to_toml(&self, dir: &Path, inputs: Inputs, health: &BTreeMap<Service, u16>) -> String {
+        let dir = dir.display();
+        let Inputs { relp, tcp, udp } = inputs;
+        let http = |service: Service| {
+            let port = health.get(&service).copied().unwrap_or_default();
+            format!("http_addr = \"127.0.0.1:{port}\"")
+        };
+        format!(
+            r#"
+data_dir = "{dir}/data"
+[service]
+{run}
+[broker]
+url = "{broker}"
+[store]
+url = "{store}"
+[syslog_server]
+{intake}
+[[syslog_server.listener]]
+name = "relp"
+protocol = "relp"
+address = "127.0.0.1:{relp}"
+[[syslog_server.listener]]
+name = "tcp"
+protocol = "tcp"
+address = "127.0.0.1:{tcp}"
+[[syslog_server.listener]]
+name = "udp"
+protocol = "udp"
+address = "127.0.0.1:{udp}"
+[parser]
+{parser}
+[shipper_pgsql]
+{pgsql}
+[shipper_fs]
+{files}
+[[shipper_fs.destination]]
+name = "events"
+dir = "{dir}/files"
+path = "events.jsonl"
+{file_settings}
+{settings}
+"#,
+            run = http(Service::Run),
+            intake = http(Service::SyslogServer),
+            parser = http(Service::Parser),
+            pgsql = http(Service::ShipperPgsql),
+            files = http(Service::ShipperFs),
+            broker = self.broker,
+            store = self.store,
+            file_settings = self.file_settings,
+            settings = self.settings,
+        )
+    }
+}
