@@ -1,0 +1,244 @@
+//! A folder of its own to run the binary in, and events to find.
+
+use std::{
+    borrow::Cow,
+    fs,
+    io::Read,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use event::{BatchId, Compression, Event, EventBatchBuilder, EventId, Severity, Timestamp};
+use settings::{Settings, Sources};
+use store::{Appended, Store};
+use tempfile::TempDir;
+
+/// For what a busy machine does within seconds.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Hostname, application, procid, severity, message; a second apart.
+pub(crate) type Line = (&'static str, &'static str, Option<&'static str>, u8, &'static str);
+
+/// From 2026-11-21T10:00:00Z on.
+pub(crate) const EVENTS: &[Line] = &[
+    ("web01", "nginx", Some("17"), 3, "connection refused by peer"),
+    ("web02", "kernel", None, 2, "disk \u{1b}[31mfull\u{1b}[0m"),
+    ("web01", "nginx", Some("17"), 6, "ready to serve"),
+];
+const BEGAN: i64 = 1_795_255_200_000_000;
+
+pub(crate) struct Fixture {
+    dir: TempDir,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Outcome {
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().expect("a folder"),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Writes `logferry.toml`, which commands find in their folder.
+    pub(crate) fn settings(&self, text: &str) {
+        fs::write(self.path("logferry.toml"), text).expect("writes");
+    }
+
+    /// What is in the folder.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.dir.path()).expect("is there");
+        entries
+            .map(|entry| {
+                entry
+                    .expect("is there")
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .collect()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_logferry"));
+        command
+            .env_clear()
+            .env("TZ", "UTC")
+            .current_dir(self.dir.path())
+            .args(args)
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Outcome {
+        let output = self.command(args).output().expect("starts");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("is text");
+        Outcome {
+            code: output.status.code().expect("ends by itself"),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
+    }
+
+    /// Starts a command that stays.
+    pub(crate) fn start(&self, args: &[&str]) -> Running {
+        Running::start(self.command(args))
+    }
+
+    /// Puts events into the store that these settings name, a second apart from 10 o'clock on.
+    pub(crate) fn store(&self, overrides: &[&str], lines: &[Line]) {
+        let at = |index: usize| {
+            Timestamp::from_micros(BEGAN + 1_000_000 * i64::try_from(index).expect("is small"))
+        };
+        self.append(
+            overrides,
+            lines
+                .iter()
+                .enumerate()
+                .map(|(index, line)| (at(index), *line))
+                .collect(),
+        );
+    }
+
+    /// Puts messages into the embedded store, received now.
+    pub(crate) fn store_now(&self, messages: &[&'static str]) {
+        let now = Timestamp::now();
+        self.append(
+            &[],
+            messages
+                .iter()
+                .map(|message| (now, ("h", "a", None, 6, *message)))
+                .collect(),
+        );
+    }
+
+    fn append(&self, overrides: &[&str], lines: Vec<(Timestamp, Line)>) {
+        let key_and_value = |text: &&str| {
+            let (key, value) = text.split_once('=').expect("key=value");
+            (key.to_owned(), value.to_owned())
+        };
+        let mut overrides: Vec<_> = overrides.iter().map(key_and_value).collect();
+        overrides.push((
+            "data_dir".to_owned(),
+            self.path("data").to_string_lossy().into_owned(),
+        ));
+        let settings = Settings::from_sources(&Sources {
+            overrides,
+            ..Sources::default()
+        })
+        .expect("is good");
+        let (id, source) = (BatchId::mint(), BatchId::mint());
+        let mut batch = EventBatchBuilder::new(id, source, "tcp", "default");
+        for (position, (at, (hostname, app_name, procid, severity, message))) in lines.into_iter().enumerate()
+        {
+            let position = u32::try_from(position).expect("is small");
+            let event_id = EventId::derive(source, position, at);
+            let mut event = Event::received(event_id, position, at, "192.0.2.1:514", "tcp");
+            event.hostname = Some(Cow::Borrowed(hostname));
+            event.app_name = Some(Cow::Borrowed(app_name));
+            event.procid = procid.map(Cow::Borrowed);
+            event.severity = Severity::new(severity);
+            event.message = Some(Cow::Borrowed(message));
+            batch.push(&event);
+        }
+        let batch = batch.finish(Compression::None);
+        // Tests of a running command have a runtime of their own on this thread.
+        thread::scope(|scope| {
+            let appending = scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .expect("starts");
+                runtime.block_on(append(&settings, batch));
+            });
+            appending.join().expect("appends");
+        });
+    }
+}
+
+async fn append(settings: &Settings, batch: Vec<u8>) {
+    let store = Store::connect(&settings.store).expect("connects");
+    store.migrate().await.expect("migrates");
+    let mut group = store.group(1 << 20);
+    group.push(batch.into()).expect("is a batch");
+    let (_, appended) = store.append(group).await;
+    assert!(matches!(appended, Ok(Appended::Written(_))), "{appended:?}");
+    store.close().await;
+}
+
+/// A command that stays, and what it printed so far.
+pub(crate) struct Running {
+    child: Child,
+    out: Arc<Mutex<String>>,
+    err: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let (out, err) = (Arc::default(), Arc::default());
+        let readers = vec![
+            read(child.stdout.take().expect("is piped"), Arc::clone(&out)),
+            read(child.stderr.take().expect("is piped"), Arc::clone(&err)),
+        ];
+        Self {
+            child,
+            out,
+            err,
+            readers,
+        }
+    }
+
+    pub(crate) fn out(&self) -> String {
+        self.out.lock().expect("no reader panics").clone()
+    }
+
+    pub(crate) fn err(&self) -> String {
+        self.err.lock().expect("no reader panics").clone()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It is gone already in most tests.
+        let _killed = self.child.kill();
+        let _ended = self.child.wait();
+        for reader in self.readers.drain(..) {
+            let _ended = reader.join();
+        }
+    }
+}
+
+fn read(mut from: impl Read + Send + 'static, into: Arc<Mutex<String>>) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        while let Ok(read @ 1..) = from.read(&mut bytes) {
+            let text = String::from_utf8_lossy(bytes.get(..read).unwrap_or_default()).into_owned();
+            into.lock().expect("no test panics with it").push_str(&text);
+        }
+    })
+}
