@@ -94,11 +94,13 @@ impl Group {
             })
     }
 
-    /// Leaves out an event from now on: the store refuses it, and the caller has put it elsewhere.
-    pub fn skip(&mut self, place: Place) {
+    /// Leaves out these events from now on: the store refuses them, and the caller has put them elsewhere.
+    pub fn skip(&mut self, places: impl IntoIterator<Item = Place>) {
         let mut batches = std::mem::take(&mut self.batches);
-        if let Some(batch) = batches.get_mut(place.batch) {
-            batch.skipped.insert(place.event);
+        for place in places {
+            if let Some(batch) = batches.get_mut(place.batch) {
+                batch.skipped.insert(place.event);
+            }
         }
         self.refill(batches, &Selection::default());
     }

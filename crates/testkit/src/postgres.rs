@@ -266,7 +266,10 @@ pub struct Database {
 impl Database {
     fn create(base_url: &str) -> anyhow::Result<Self> {
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
-        psql(base_url, &format!("CREATE DATABASE {name}"))?;
+        psql(
+            &format!("{base_url}/postgres"),
+            &format!("CREATE DATABASE {name}"),
+        )?;
         Ok(Self {
             url: format!("{base_url}/{name}"),
             name,
@@ -285,13 +288,23 @@ impl Database {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// Runs SQL as superuser, for tests that may not name a database driver; returns the lines of the answer,
+    /// columns with `|` between them.
+    ///
+    /// # Panics
+    /// If the server does not answer or refuses.
+    pub fn query(&self, sql: &str) -> Vec<String> {
+        let answer = or_fail(psql(&self.url, sql));
+        answer.lines().map(ToOwned::to_owned).collect()
+    }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
         // A test may have killed its server; then there is nothing to drop.
         psql(
-            &self.base_url,
+            &format!("{}/postgres", self.base_url),
             &format!("DROP DATABASE {} WITH (FORCE)", self.name),
         )
         .ok();
@@ -302,13 +315,15 @@ fn base_url(port: u16) -> String {
     format!("postgres://postgres@127.0.0.1:{port}")
 }
 
-fn psql(base_url: &str, command: &str) -> anyhow::Result<()> {
+fn psql(url: &str, command: &str) -> anyhow::Result<String> {
     let output = Command::new(PSQL.find()?)
         .args([
             "--no-psqlrc",
             "--quiet",
+            "--tuples-only",
+            "--no-align",
             "--dbname",
-            &format!("{base_url}/postgres"),
+            url,
             "--command",
             command,
         ])
@@ -319,7 +334,7 @@ fn psql(base_url: &str, command: &str) -> anyhow::Result<()> {
     if !output.status.success() {
         bail!("{command}: {}", String::from_utf8_lossy(&output.stderr));
     }
-    Ok(())
+    String::from_utf8(output.stdout).context("read the answer of psql")
 }
 
 struct Shared {

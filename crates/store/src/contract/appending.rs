@@ -167,9 +167,7 @@ pub(super) async fn refused_rows_do_not_hold_up_the_others(fixture: &Fixture) {
         "nothing is written yet"
     );
 
-    for row in &refused {
-        group.skip(row.place);
-    }
+    group.skip(refused.iter().map(|row| row.place));
     let (_, appended) = fixture.store.append(group).await;
     assert_eq!(
         appended.unwrap(),
