@@ -1,1 +1,202 @@
 //! Raw batches to event batches: syslog grammar, rules, routing.
+//!
+//! [`Parser`] consumes the queue `parser`. Threads of its own decode each raw batch, parse its frames, run the
+//! rules and build an event batch for each route that came up. A raw batch is acknowledged when the broker has
+//! confirmed all event batches that came of it. The ids of those follow from the id of the raw batch, so that a
+//! raw batch that is delivered again repeats them.
+//!
+//! It keeps nothing between batches: start more of them to parse more.
+
+mod meters;
+mod outlet;
+mod outputs;
+mod plan;
+mod pool;
+mod throttle;
+mod worker;
+
+use std::{future::pending, sync::Arc};
+
+use anyhow::Context as _;
+use broker::{Broker, BrokerState, Consumer, QueueName};
+use rules::{CompileErrors, ProgramSource, RuleChain};
+use service::{Component, Context};
+use settings::{ParserSettings, Settings};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    meters::Meters,
+    outlet::{InFlight, Outlet},
+    plan::Plan,
+    pool::Pool,
+    worker::Worker,
+};
+
+/// The name of the stage in metrics and dead letters.
+const STAGE: &str = "parser";
+
+/// How much of the grace a drain may use before what is unfinished is given back; the rest is for giving back.
+const DRAIN_SHARE: f64 = 0.8;
+
+/// Compiles the programs of the settings.
+///
+/// # Errors
+/// All errors of all programs, as VRL shows them.
+pub fn compile_rules(settings: &ParserSettings) -> Result<RuleChain, CompileErrors> {
+    let sources: Vec<_> = settings
+        .programs
+        .iter()
+        .map(|program| ProgramSource {
+            name: &program.name,
+            origin: &program.origin,
+            source: &program.source,
+        })
+        .collect();
+    RuleChain::compile(&sources)
+}
+
+/// Parses until `ctx.stop` is cancelled, and returns after the drain.
+///
+/// # Errors
+/// What [`Parser::start`] and [`Parser::run`] return.
+pub async fn run(settings: &Settings, broker: Broker, ctx: Context) -> anyhow::Result<()> {
+    match Parser::start(settings, broker, ctx).await? {
+        Some(parser) => parser.run().await,
+        None => Ok(()),
+    }
+}
+
+/// A parser that consumes.
+#[derive(Debug)]
+pub struct Parser {
+    plan: Arc<Plan>,
+    threads: usize,
+    prefetch: u16,
+    consumer: Consumer,
+    broker: Broker,
+    ctx: Context,
+    health: Component,
+}
+
+impl Parser {
+    /// Compiles the rules and begins to consume; waits for a broker that is away. `None` when it was told to stop
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// Rules that do not compile, an unknown time zone, a queue that does not exist.
+    pub async fn start(settings: &Settings, broker: Broker, ctx: Context) -> anyhow::Result<Option<Self>> {
+        let chain = compile_rules(&settings.parser).context("compile the rules")?;
+        for warning in chain.warnings() {
+            tracing::warn!(warning, "a rule compiles, but looks wrong");
+        }
+        let plan = Arc::new(Plan::new(settings, chain)?);
+        let health = ctx.health.component(STAGE);
+        health.not_ready("waiting for the broker");
+        let prefetch = settings.parser.prefetch;
+        let queue = QueueName::parser();
+        let consumer = tokio::select! {
+            // What is dropped here has not consumed anything.
+            () = ctx.stop.cancelled() => return Ok(None),
+            consumer = broker.consume(&queue, prefetch, STAGE) => consumer.context("consume raw batches")?,
+        };
+        tracing::info!(
+            queue = queue.as_str(),
+            threads = settings.parser.threads,
+            "consuming"
+        );
+        Ok(Some(Self {
+            plan,
+            threads: settings.parser.threads,
+            prefetch,
+            consumer,
+            broker,
+            ctx,
+            health,
+        }))
+    }
+
+    /// Parses until the context's `stop` is cancelled, then finishes what is in flight. What is not finished in
+    /// time is given back.
+    ///
+    /// # Errors
+    /// Threads that cannot be started.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let meters = Meters::new(&self.ctx.metrics, &self.plan.chain);
+        let plan = self.plan;
+        let make = move || {
+            let mut worker = Worker::new(Arc::clone(&plan));
+            move |body: &[u8]| worker.parse(body)
+        };
+        let pool = Pool::start(self.threads, usize::from(self.prefetch), make).context("start threads")?;
+        let (in_flight, ordered) = mpsc::channel(usize::from(self.prefetch).max(1));
+        let give_up = CancellationToken::new();
+        let publisher = self
+            .broker
+            .publisher(usize::from(self.prefetch).saturating_mul(2));
+        let outlet = Outlet::new(publisher, meters.clone(), give_up.clone());
+        let feed = feed(self.consumer, &pool, in_flight, &meters, &self.ctx.stop);
+        let work = async {
+            tokio::join!(feed, outlet.run(ordered));
+        };
+        let deadline = async {
+            self.ctx.stop.cancelled().await;
+            tokio::time::sleep(self.ctx.grace.mul_f64(DRAIN_SHARE)).await;
+            give_up.cancel();
+            pending::<()>().await;
+        };
+        tokio::select! {
+            // Only the first ever ends.
+            () = work => {}
+            () = deadline => {}
+            () = watch_broker(self.broker.state(), &self.health) => {}
+        }
+        self.health.not_ready("stopped");
+        pool.stop(give_up.is_cancelled()).await;
+        Ok(())
+    }
+}
+
+/// Gives deliveries to the threads, and in the same order to the outlet.
+async fn feed(
+    mut consumer: Consumer,
+    pool: &Pool,
+    in_flight: mpsc::Sender<InFlight>,
+    meters: &Meters,
+    stop: &CancellationToken,
+) {
+    loop {
+        let delivery = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            // Cancel-safe: a delivery is returned or kept.
+            delivery = consumer.next() => delivery,
+        };
+        let Some(delivery) = delivery else { break };
+        meters.stage.taken(1);
+        let parsed = pool.submit(delivery.body.clone()).await;
+        if let Err(unsent) = in_flight.send(InFlight { delivery, parsed }).await {
+            // The outlet ends after the feed only; the guard of the delivery gives it back.
+            tracing::error!("nobody takes parsed batches");
+            drop(unsent);
+            break;
+        }
+    }
+    consumer.stop();
+}
+
+/// Ready while the broker is.
+async fn watch_broker(mut state: watch::Receiver<BrokerState>, health: &Component) {
+    loop {
+        let now = state.borrow_and_update().clone();
+        if now.is_ready() {
+            health.ready();
+        } else {
+            health.not_ready(format!("broker: {now}"));
+        }
+        if state.changed().await.is_err() {
+            health.not_ready("broker: closed");
+            return pending().await;
+        }
+    }
+}

@@ -52,7 +52,7 @@ pub struct Applied<'s> {
     pub verdict: Verdict<'s>,
 }
 
-/// How often one program did not come to its end, since it was last asked.
+/// How often one program did not come to its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProgramFailures {
     /// Run-time errors, wrong types, broken bounds. Each event has the defect `rule_failed`.
@@ -124,9 +124,14 @@ impl Runner {
         }
     }
 
-    /// Failures by program, in the order of the chain.
-    pub fn failures(&mut self) -> &mut [ProgramFailures] {
-        &mut self.failures
+    /// Failures by program since the last call, in the order of the chain; empty when there were none.
+    pub fn take_failures(&mut self) -> Vec<ProgramFailures> {
+        let none = ProgramFailures::default();
+        if self.failures.iter().all(|failures| *failures == none) {
+            return Vec::new();
+        }
+        let empty = vec![none; self.failures.len()];
+        std::mem::replace(&mut self.failures, empty)
     }
 
     fn run(&mut self, index: usize, event: &Event<'_>) -> Result<(), Stop> {

@@ -81,9 +81,7 @@ fn check(programs: &[&str], change: impl FnOnce(&mut Event<'static>)) {
         assert_eq!(applied.verdict, Verdict::Keep { route: DEFAULT_ROUTE });
         assert_eq!(applied.event, expected);
     }
-    for failures in runner.failures() {
-        assert_eq!(failures.last_error, None);
-    }
+    assert_eq!(runner.take_failures(), []);
 }
 
 /// The program fails with `error`, and leaves no trace but the defect.
@@ -95,7 +93,7 @@ fn fails(program: &str, error: &str) {
     expected.defects |= Defects::RULE_FAILED;
     assert_eq!(applied.event, expected);
     assert_eq!(applied.verdict, Verdict::Keep { route: DEFAULT_ROUTE });
-    let failures = &runner.failures()[0];
+    let failures = &runner.take_failures()[0];
     assert_eq!((failures.failed, failures.aborted), (1, 0));
     let found = failures.last_error.as_deref().unwrap();
     assert!(found.contains(error), "{found}");
@@ -382,20 +380,20 @@ fn a_drop_ends_everything_at_once() {
             Verdict::Drop { reason: "noise" },
             "{program}"
         );
-        assert_eq!(runner.failures()[0], ProgramFailures::default());
+        assert_eq!(runner.failures[0], ProgramFailures::default());
     }
     let mut runner = chain(&[r#"if .severity == "debug" { drop("debug") }"#, "abort"]).runner();
     assert_eq!(
         runner.apply(sample()).verdict,
         Verdict::Keep { route: DEFAULT_ROUTE }
     );
-    assert_eq!(runner.failures()[1].aborted, 1);
+    assert_eq!(runner.failures[1].aborted, 1);
     let debug = Event {
         severity: Severity::new(7),
         ..sample()
     };
     assert_eq!(runner.apply(debug).verdict, Verdict::Drop { reason: "debug" });
-    assert_eq!(runner.failures()[1].aborted, 1);
+    assert_eq!(runner.failures[1].aborted, 1);
 }
 
 #[test]
@@ -432,10 +430,7 @@ fn an_abort_leaves_the_event_as_it_was_and_is_no_defect() {
     let applied = runner.apply(sample());
     assert_eq!(applied.event, sample());
     assert_eq!(applied.verdict, Verdict::Keep { route: DEFAULT_ROUTE });
-    assert_eq!(
-        (runner.failures()[0].failed, runner.failures()[0].aborted),
-        (0, 1)
-    );
+    assert_eq!((runner.failures[0].failed, runner.failures[0].aborted), (0, 1));
 }
 
 #[test]

@@ -1,0 +1,143 @@
+//! What the parser counts, beside what every stage counts.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use parking_lot::Mutex;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+};
+use rules::{DEFAULT_ROUTE, ProgramFailures, RuleChain};
+use service::{Metrics, StageCounters};
+
+use crate::{STAGE, throttle::Throttle, worker::Parsed};
+
+/// The label of routes that rules worked out from the event: there is no end to them.
+const OTHER_ROUTE: &str = "other";
+
+/// Counters of one parser. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Meters {
+    pub(crate) stage: StageCounters,
+    routes: Family<RouteLabel, Counter>,
+    defects: Family<DefectLabel, Counter>,
+    programs: Arc<Programs>,
+    known_routes: Arc<BTreeSet<String>>,
+}
+
+#[derive(Debug)]
+struct Programs {
+    names: Vec<String>,
+    failed: Family<ProgramLabel, Counter>,
+    aborted: Family<ProgramLabel, Counter>,
+    log: Mutex<Vec<Throttle>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabel {
+    route: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DefectLabel {
+    defect: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProgramLabel {
+    program: String,
+}
+
+impl Meters {
+    pub(crate) fn new(metrics: &Metrics, chain: &RuleChain) -> Self {
+        let names: Vec<_> = chain.programs().map(str::to_owned).collect();
+        let mut known_routes = chain.routes().clone();
+        known_routes.insert(DEFAULT_ROUTE.to_owned());
+        let stage = StageCounters::new(metrics, STAGE);
+        for reason in chain.drop_reasons() {
+            // Visible from the start: a reason that never came up is known to be zero.
+            stage.dropped(reason, 0);
+        }
+        Self {
+            stage,
+            routes: metrics.register(
+                "logferry_parser_routed_total",
+                "Events that the broker has, by the route that rules chose.",
+                Family::default(),
+            ),
+            defects: metrics.register(
+                "logferry_parser_defects_total",
+                "Events with a defect, by defect.",
+                Family::default(),
+            ),
+            programs: Arc::new(Programs {
+                log: Mutex::new(names.iter().map(|_| Throttle::default()).collect()),
+                names,
+                failed: metrics.register(
+                    "logferry_parser_rule_failures_total",
+                    "Events on which a program failed at run time.",
+                    Family::default(),
+                ),
+                aborted: metrics.register(
+                    "logferry_parser_rule_aborts_total",
+                    "Events on which a program said abort.",
+                    Family::default(),
+                ),
+            }),
+            known_routes: Arc::new(known_routes),
+        }
+    }
+
+    /// What is known when a batch is parsed.
+    pub(crate) fn parsed(&self, parsed: &Parsed) {
+        self.stage.received(parsed.frames);
+        for (defect, count) in parsed.defects.iter() {
+            self.defects
+                .get_or_create_owned(&DefectLabel { defect })
+                .inc_by(count);
+        }
+        for (index, failures) in parsed.failures.iter().enumerate() {
+            self.programs.note(index, failures);
+        }
+    }
+
+    /// The broker has `events` events of `route`.
+    pub(crate) fn sent(&self, route: &str, events: u64) {
+        self.stage.sent(events);
+        let route = if self.known_routes.contains(route) {
+            route
+        } else {
+            OTHER_ROUTE
+        };
+        let label = RouteLabel {
+            route: route.to_owned(),
+        };
+        self.routes.get_or_create_owned(&label).inc_by(events);
+    }
+}
+
+impl Programs {
+    fn note(&self, index: usize, failures: &ProgramFailures) {
+        let Some(name) = self.names.get(index) else { return };
+        let label = ProgramLabel {
+            program: name.clone(),
+        };
+        if failures.aborted > 0 {
+            self.aborted.get_or_create_owned(&label).inc_by(failures.aborted);
+        }
+        if failures.failed == 0 {
+            return;
+        }
+        self.failed.get_or_create_owned(&label).inc_by(failures.failed);
+        let line = self
+            .log
+            .lock()
+            .get_mut(index)
+            .and_then(|throttle| throttle.pass(failures.failed));
+        if let Some(events) = line {
+            tracing::warn!(program = name, events, "a rule failed; `debug` tells why");
+        }
+        // VRL's messages quote the event.
+        tracing::debug!(program = name, error = failures.last_error, "a rule failed");
+    }
+}

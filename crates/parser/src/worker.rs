@@ -1,0 +1,106 @@
+//! One thread's work: a raw batch in, event batches and counts out.
+
+use std::sync::Arc;
+
+use event::{DecodeError, Defects, RawBatch};
+use rules::{ProgramFailures, Runner, Verdict};
+
+use crate::{
+    outputs::{Output, Outputs},
+    plan::Plan,
+};
+
+/// Parses batch after batch, in one thread, in memory that it keeps.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    plan: Arc<Plan>,
+    runner: Runner,
+    scratch: Vec<u8>,
+    /// What the last batch needed.
+    output_size: usize,
+}
+
+/// What came of a raw batch.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    pub(crate) frames: u64,
+    pub(crate) outputs: Vec<Output>,
+    pub(crate) dropped: Vec<(String, u64)>,
+    pub(crate) defects: DefectCounts,
+    /// By program; empty where none failed or aborted.
+    pub(crate) failures: Vec<ProgramFailures>,
+}
+
+/// Events by defect.
+#[derive(Debug, Default)]
+pub(crate) struct DefectCounts([u64; 32]);
+
+impl DefectCounts {
+    fn add(&mut self, defects: Defects) {
+        let mut bits = defects.bits();
+        while bits != 0 {
+            if let Some(count) = self.0.get_mut(bits.trailing_zeros() as usize) {
+                *count += 1;
+            }
+            bits &= bits - 1;
+        }
+    }
+
+    /// The word of each defect that came up, and how often.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.0
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count > 0)
+            .filter_map(|(bit, count)| {
+                let word = Defects::from_bits(1 << bit)?.words().next()?;
+                Some((word, *count))
+            })
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(plan: Arc<Plan>) -> Self {
+        Self {
+            runner: plan.chain.runner(),
+            plan,
+            scratch: Vec::new(),
+            output_size: 0,
+        }
+    }
+
+    /// Parses the body of a delivery. Of a batch that cannot be read to its end nothing is kept.
+    pub(crate) fn parse(&mut self, body: &[u8]) -> Result<Parsed, DecodeError> {
+        let plan = &*self.plan;
+        let mut batch = RawBatch::decode(body, &mut self.scratch, plan.batch_bytes_max)?;
+        let (source, listener) = (batch.id(), batch.listener());
+        let grammar = plan.grammar(listener);
+        let mut outputs = Outputs::new(source, listener, self.output_size, plan.compression);
+        let mut dropped: Vec<(String, u64)> = Vec::new();
+        let mut defects = DefectCounts::default();
+        let mut frames = 0;
+        while let Some(frame) = batch.next_frame()? {
+            frames += 1;
+            let mut applied = self.runner.apply(grammar.parse(&frame, source, listener));
+            defects.add(applied.event.defects);
+            match applied.verdict {
+                Verdict::Keep { route } => {
+                    plan.keep_raw_by_policy(&mut applied.event);
+                    outputs.push(route, &applied.event);
+                }
+                Verdict::Drop { reason } => match dropped.iter_mut().find(|(known, _)| known == reason) {
+                    Some((_, count)) => *count += 1,
+                    None => dropped.push((reason.to_owned(), 1)),
+                },
+            }
+        }
+        self.output_size = outputs.size();
+        Ok(Parsed {
+            frames,
+            outputs: outputs.finish(),
+            dropped,
+            defects,
+            failures: self.runner.take_failures(),
+        })
+    }
+}
