@@ -11,6 +11,7 @@ mod json;
 mod object;
 mod rfc3164;
 mod rfc5424;
+mod scan;
 mod stamp;
 mod wall_time;
 mod zone;
@@ -61,7 +62,7 @@ impl Default for GrammarOptions {
 /// assert_eq!(event.app_name.as_deref(), Some("su"));
 /// assert!(event.defects.is_empty());
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Grammar {
     zone: Zone,
 }
@@ -79,38 +80,52 @@ impl Grammar {
     /// nothing is an event whose `message` is the text, with the defect named. `raw` is always set.
     #[must_use]
     pub fn parse<'a>(&self, frame: &Frame<'a>, source: BatchId, listener: &'a str) -> Event<'a> {
-        let id = EventId::derive(source, frame.position, frame.received_at);
-        let mut event = Event::received(id, frame.position, frame.received_at, frame.peer_addr, listener);
-        event.tls_peer = frame.tls_peer.map(Cow::Borrowed);
-        event.defects = frame.defects.into();
+        match simdutf8::basic::from_utf8(frame.bytes).map(without_terminators) {
+            Ok(text) if memchr::memchr(0, text.as_bytes()).is_none() => {
+                self.parse_text(text, frame, source, listener)
+            }
+            _ => self.parse_unreadable(frame, source, listener),
+        }
+    }
 
-        let mut event = match simdutf8::basic::from_utf8(frame.bytes) {
-            Ok(text) if memchr::memchr(0, text.trim_end_matches(is_terminator).as_bytes()).is_none() => {
-                self.read(text, &mut event);
-                event
-            }
-            _ => {
-                let (text, defects) = readable(frame.bytes);
-                let mut short_lived: Event<'_> = event;
-                short_lived.defects |= defects;
-                self.read(&text, &mut short_lived);
-                short_lived.into_owned()
-            }
-        };
-        event.raw = Some(Cow::Borrowed(frame.bytes));
+    /// Parses the frame whose bytes are `text`. By itself, so that the event is built where the caller wants it.
+    #[inline]
+    fn parse_text<'a>(
+        &self,
+        text: &'a str,
+        frame: &Frame<'a>,
+        source: BatchId,
+        listener: &'a str,
+    ) -> Event<'a> {
+        let mut event = arrival(frame, source, listener);
+        self.read(text, &mut event);
         event
     }
 
-    /// Reads `text`, the whole frame, into `event`.
+    /// Parses a frame that is not quite text.
+    #[cold]
+    fn parse_unreadable<'a>(&self, frame: &Frame<'a>, source: BatchId, listener: &'a str) -> Event<'a> {
+        let (text, defects) = readable(frame.bytes);
+        let mut event = arrival(frame, source, listener);
+        event.defects |= defects;
+        self.read(&text, &mut event);
+        Event {
+            raw: Some(Cow::Borrowed(frame.bytes)),
+            ..event.into_owned()
+        }
+    }
+
+    /// Reads `text`, the whole frame without its end, into `event`.
     fn read<'a>(&self, text: &'a str, event: &mut Event<'a>) {
         let zone = &self.zone;
-        let mut cursor = Cursor::new(text.trim_end_matches(is_terminator));
+        let mut cursor = Cursor::new(text);
         // Files begin with one now and then.
         cursor.eat("\u{feff}");
         header::priority(&mut cursor, event);
-        if cursor.rest().trim_start_matches(' ').starts_with('{') {
-            object::read(cursor, cursor, event, zone);
-            return;
+        let mut first = cursor;
+        first.skip_spaces();
+        if first.peek() == Some(b'{') {
+            return object::read(first, cursor, event, zone);
         }
         if rfc5424::read(cursor, event, zone) || rfc3164::read(cursor, event, zone) {
             return;
@@ -120,9 +135,22 @@ impl Grammar {
     }
 }
 
-/// What senders put behind a line, beside or inside the framing.
-const fn is_terminator(character: char) -> bool {
-    matches!(character, '\n' | '\r' | '\0')
+/// The event of which only the arrival is known yet.
+fn arrival<'a>(frame: &Frame<'a>, source: BatchId, listener: &'a str) -> Event<'a> {
+    let id = EventId::derive(source, frame.position, frame.received_at);
+    let mut event = Event::received(id, frame.position, frame.received_at, frame.peer_addr, listener);
+    event.tls_peer = frame.tls_peer.map(Cow::Borrowed);
+    event.raw = Some(Cow::Borrowed(frame.bytes));
+    event.defects = frame.defects.into();
+    event
+}
+
+/// `text` without what senders put behind a line, beside or inside the framing: line ends and NUL.
+fn without_terminators(mut text: &str) -> &str {
+    while let [front @ .., b'\n' | b'\r' | 0] = text.as_bytes() {
+        text = text.get(..front.len()).unwrap_or_default();
+    }
+    text
 }
 
 /// `bytes` as text, with visible marks for what text cannot hold.
@@ -130,7 +158,7 @@ fn readable(bytes: &[u8]) -> (String, Defects) {
     let text = String::from_utf8_lossy(bytes);
     let mut defects = Defects::empty();
     defects.set(Defects::INVALID_UTF8, matches!(text, Cow::Owned(_)));
-    let text = text.trim_end_matches(is_terminator);
+    let text = without_terminators(&text);
     defects.set(Defects::NUL, text.contains('\0'));
     (text.replace('\0', "\u{2400}"), defects)
 }

@@ -140,7 +140,7 @@ impl fmt::Display for EventTime {
 
 /// Year, month, day of a day number since 1970-01-01 (proleptic Gregorian; H. Hinnant, "chrono-compatible
 /// low-level date algorithms", `civil_from_days`).
-pub(crate) fn civil_from_days(days: i64) -> (i64, i64, i64) {
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
@@ -156,15 +156,19 @@ pub(crate) fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
-/// The day number since 1970-01-01 of a day of the proleptic Gregorian calendar; the inverse of
-/// [`civil_from_days`], from the same source.
-pub(crate) fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let month_index = if month > 2 { month - 3 } else { month + 9 };
-    let day_of_year = (153 * month_index + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
+/// The day number since 1970-01-01 of a day of the proleptic Gregorian calendar, of year 0 or later; the inverse of
+/// [`civil_from_days`].
+pub(crate) fn days_from_civil(year: u32, month: u32, day: u32) -> i64 {
+    // Years begin in March here, so that the day that comes every four years is a year's last; and 400 years later,
+    // which is a whole turn of the calendar, so that no number is below zero.
+    let (year, month) = if month > 2 {
+        (year + 400, month - 3)
+    } else {
+        (year + 399, month + 9)
+    };
+    let days_of_months = (153 * month + 2) / 5;
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + days_of_months + day;
+    i64::from(days) - 719_469 - 146_097
 }
 
 #[cfg(test)]
@@ -205,9 +209,11 @@ mod tests {
 
     #[test]
     fn day_numbers_read_back() {
-        for days in (-800_000..2_000_000).step_by(7) {
+        let first = YEAR_0000 / 86_400_000_000;
+        for days in (first..first + 400 * 366).chain((0..2_000_000).step_by(7)) {
             let (year, month, day) = civil_from_days(days);
-            assert_eq!(days_from_civil(year, month, day), days);
+            let number = |number: i64| u32::try_from(number).unwrap();
+            assert_eq!(days_from_civil(number(year), number(month), number(day)), days);
         }
     }
 

@@ -2,32 +2,35 @@
 
 use std::borrow::Cow;
 
-use super::{cursor::Cursor, header, rfc3164, stamp, zone::Zone};
+use super::{
+    cursor::Cursor,
+    header, rfc3164,
+    scan::{LABEL, MNEMONIC},
+    stamp,
+    zone::Zone,
+};
 use crate::{event::Event, priority::Severity, value::Value};
 
 /// Parts in front of the mnemonic at most: message count, host name, sequence number, node, timestamp, process.
 const PARTS_MAX: usize = 6;
 
-/// All of them together in bytes, at most.
-const FRONT_BYTES_MAX: usize = 256;
-
 /// Longest mnemonic with facility and severity, in bytes.
 const MNEMONIC_BYTES_MAX: usize = 128;
+
+/// False where no such line, from its message count, timestamp or mnemonic on, begins with the next byte.
+pub(super) fn may_begin(cursor: Cursor<'_>) -> bool {
+    matches!(cursor.peek(), Some(b'%' | b'*' | b'.' | b':' | b'0'..=b'9'))
+}
 
 /// Reads a line such as `123: router1: *Nov 21 10:00:00.123 UTC: %SYS-5-CONFIG_I: text`, in which everything
 /// before the `%` may be missing. The last number in front goes to the field `sequence`, `SYS-5-CONFIG_I` to
 /// `msgid`, `SYS` to `app_name` (where IOS XR names a process, that), the severity to `severity` where there was
 /// no priority. Returns false, with `event` as it was, for another line.
 pub(super) fn read<'a>(mut cursor: Cursor<'a>, event: &mut Event<'a>, zone: &Zone) -> bool {
-    // Most lines are no such lines, and this tells at once.
-    let front = cursor.bytes();
-    if memchr::memchr(b'%', front.get(..FRONT_BYTES_MAX).unwrap_or(front)).is_none() {
-        return false;
-    }
     let mut parts = Parts::default();
     for _ in 0..=PARTS_MAX {
         cursor.eat(":");
-        cursor.take_while(|byte| byte == b' ');
+        cursor.skip_spaces();
         if cursor.peek() == Some(b'%') {
             return mnemonic(&mut cursor).is_some_and(|mnemonic| {
                 parts.fill(event, &mnemonic);
@@ -61,13 +64,12 @@ impl<'a> Parts<'a> {
             cursor.eat(" ");
             return (cursor.peek() == Some(b':') || cursor.peek() == Some(b'%')).then_some(());
         }
-        let label = cursor
-            .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_'));
+        let label = cursor.take_class(LABEL);
         if label.is_empty() {
             return None;
         }
         if cursor.eat("[") {
-            let pid = cursor.take_while(|byte| byte.is_ascii_digit());
+            let pid = cursor.take_digits();
             self.process = Some((label, pid));
             return (cursor.eat("]") && cursor.peek() == Some(b':')).then_some(());
         }
@@ -111,7 +113,7 @@ struct Mnemonic<'a> {
 /// puts a space in front of the colon.
 fn mnemonic<'a>(cursor: &mut Cursor<'a>) -> Option<Mnemonic<'a>> {
     cursor.eat("%");
-    let whole = cursor.take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    let whole = cursor.take_class(MNEMONIC);
     if whole.len() > MNEMONIC_BYTES_MAX || !(cursor.eat(":") || cursor.eat(" :")) {
         return None;
     }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::scan::{Class, find_space};
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cursor<'a> {
     rest: &'a str,
@@ -53,10 +55,32 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Moves to the first byte that is not `wanted` and returns what it moved over. `wanted` takes whole
-    /// characters: none or all bytes from 0x80 up.
-    pub(super) fn take_while(&mut self, wanted: impl Fn(u8) -> bool) -> &'a str {
-        let len = self.bytes().iter().position(|byte| !wanted(*byte));
-        self.take(len.unwrap_or(self.rest.len()))
+    /// Moves over the bytes of `class` and returns them.
+    pub(super) fn take_class(&mut self, class: Class) -> &'a str {
+        self.take(class.span(self.bytes()))
+    }
+
+    /// Moves over digits and returns them.
+    pub(super) fn take_digits(&mut self) -> &'a str {
+        let len = self
+            .bytes()
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        self.take(len)
+    }
+
+    /// Moves over spaces and returns whether there were any.
+    pub(super) fn skip_spaces(&mut self) -> bool {
+        let rest = self.rest;
+        while let [b' ', ..] = self.bytes() {
+            self.take(1);
+        }
+        self.rest.len() < rest.len()
+    }
+
+    /// Moves to the next space or the end and returns what it moved over.
+    pub(super) fn take_word(&mut self) -> &'a str {
+        self.take(find_space(self.bytes()))
     }
 }

@@ -4,9 +4,10 @@ use std::{borrow::Cow, mem};
 
 use super::{
     cursor::Cursor,
-    header, is_terminator,
+    header,
     json::{self, Members},
-    rfc5424, stamp,
+    scan::SD_NAME,
+    stamp, without_terminators,
     zone::Zone,
 };
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
 /// cookie and all.
 pub(super) fn read_message<'a>(cursor: Cursor<'a>, event: &mut Event<'a>, zone: &Zone) {
     let mut ahead = cursor;
-    ahead.take_while(|byte| byte == b' ');
+    ahead.skip_spaces();
     if ahead.eat("@cee:") {
         read(ahead, cursor, event, zone);
     } else {
@@ -281,9 +282,9 @@ fn message<'a>(value: &mut Value<'a>) -> Option<Cow<'a, str>> {
         return None;
     };
     Some(match mem::take(text) {
-        Cow::Borrowed(text) => Cow::Borrowed(text.trim_end_matches(is_terminator)),
+        Cow::Borrowed(text) => Cow::Borrowed(without_terminators(text)),
         Cow::Owned(mut text) => {
-            text.truncate(text.trim_end_matches(is_terminator).len());
+            text.truncate(without_terminators(&text).len());
             Cow::Owned(text)
         }
     })
@@ -310,13 +311,14 @@ fn structured_data<'a>(value: &mut Value<'a>) -> Option<Vec<SdElement<'a>>> {
     let Value::Object(elements) = value else {
         return None;
     };
+    let is_name = |text: &str| !text.is_empty() && SD_NAME.contains_all_of(text);
     let is_text = |value: &Value<'_>| matches!(value, Value::String(_));
     let is_param = |(name, value): &(Cow<'_, str>, Value<'_>)| match value {
-        Value::Array(items) => rfc5424::is_name(name) && items.iter().all(is_text),
-        value => rfc5424::is_name(name) && is_text(value),
+        Value::Array(items) => is_name(name) && items.iter().all(is_text),
+        value => is_name(name) && is_text(value),
     };
     let is_element = |(id, value): &(Cow<'_, str>, Value<'_>)| match value {
-        Value::Object(params) => rfc5424::is_name(id) && params.iter().all(is_param),
+        Value::Object(params) => is_name(id) && params.iter().all(is_param),
         _ => false,
     };
     if !elements.iter().all(is_element) {

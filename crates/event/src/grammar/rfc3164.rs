@@ -5,7 +5,14 @@
 
 use std::borrow::Cow;
 
-use super::{cisco, cursor::Cursor, header, object, stamp, zone::Zone};
+use super::{
+    cisco,
+    cursor::Cursor,
+    header, object,
+    scan::{ALPHABETIC, ALPHANUMERIC, HOSTNAME, PID, TAG},
+    stamp,
+    zone::Zone,
+};
 use crate::{defects::Defects, event::Event, value::Value};
 
 /// Longest tag in bytes; what is longer is text with a colon in it. RFC 3164 section 4.1.3 allows 32 characters,
@@ -19,7 +26,7 @@ pub(super) fn read<'a>(mut cursor: Cursor<'a>, event: &mut Event<'a>, zone: &Zon
     if let Some(stamp) = stamp::read(&mut cursor, zone, event.received_at) {
         set_timestamp(stamp, event);
         let has_colon = cursor.eat(":") || cursor.eat(" :");
-        cursor.take_while(|byte| byte == b' ');
+        cursor.skip_spaces();
         // Log files of applications have no host name behind `2026-11-21 10:00:00`.
         if !has_colon && (has_priority || !stamp.is_spaced_iso) {
             event.hostname = hostname(&mut cursor).map(|text| header::field(text, &mut event.defects));
@@ -48,41 +55,32 @@ pub(super) fn set_timestamp(stamp: stamp::Stamp, event: &mut Event<'_>) {
 /// repeated 3 times` comes from syslog daemons without a host name.
 fn hostname<'a>(cursor: &mut Cursor<'a>) -> Option<&'a str> {
     let mut ahead = *cursor;
-    let text = ahead.take_while(is_hostname_byte);
+    let text = ahead.take_class(HOSTNAME);
     let ends = ahead.is_at_end() || ahead.eat(" ");
     let is_repetition = || text == "last" && ahead.rest().starts_with("message repeated ");
-    if !ends
-        || text.ends_with(':')
-        || !text
-            .bytes()
-            .any(|byte| byte.is_ascii_alphanumeric() || byte >= 0x80)
-        || is_repetition()
-    {
+    if !ends || text.ends_with(':') || !ALPHANUMERIC.contains_any_of(text) || is_repetition() {
         return None;
     }
     *cursor = ahead;
     Some(text)
 }
 
-/// Names, IPv4 and IPv6 addresses with a scope, and what relays make of them (`10.0.0.1/10.0.0.2`, `src@host`).
-const fn is_hostname_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'.' | b'-' | b'_' | b':' | b'/' | b'%' | b'@' | b'+' | 0x80..
-        )
-}
-
 /// What follows the host name: a tag or not, and the text.
-fn content<'a>(mut cursor: Cursor<'a>, event: &mut Event<'a>, zone: &Zone) {
-    if cisco::read(cursor, event, zone) || kernel(cursor, event) {
+fn content<'a>(cursor: Cursor<'a>, event: &mut Event<'a>, zone: &Zone) {
+    let mut text = cursor;
+    let tag = tag(&mut text);
+    // Where Cisco devices have something in front of the mnemonic, it may look like a tag.
+    if (cisco::may_begin(cursor) || cisco::may_begin(text)) && cisco::read(cursor, event, zone) {
         return;
     }
-    if let Some((tag, pid)) = tag(&mut cursor) {
+    if tag.is_none_or(|(tag, _)| tag == "kernel") && kernel(cursor, event) {
+        return;
+    }
+    if let Some((tag, pid)) = tag {
         event.app_name = Some(header::field(tag, &mut event.defects));
         event.procid = pid.map(Cow::Borrowed);
     }
-    object::read_message(cursor, event, zone);
+    object::read_message(text, event, zone);
 }
 
 /// `sshd[123]: `, `postfix/smtpd[123]: `, `sshd(pam_unix)[123]: `, `cron: `, also without the colon where there is
@@ -91,20 +89,15 @@ fn content<'a>(mut cursor: Cursor<'a>, event: &mut Event<'a>, zone: &Zone) {
 fn tag<'a>(cursor: &mut Cursor<'a>) -> Option<(&'a str, Option<&'a str>)> {
     let mut ahead = *cursor;
     let bytes = ahead.bytes();
-    let mut len = 0;
-    while let Some(byte) = bytes.get(len) {
-        match byte {
-            b':' if bytes.get(len + 1) == Some(&b':') => len += 1,
-            byte if is_tag_byte(*byte) => {}
-            _ => break,
-        }
-        len += 1;
+    let mut len = TAG.span(bytes);
+    while let Some([b':', b':', behind @ ..]) = bytes.get(len..) {
+        len += 2 + TAG.span(behind);
     }
     if len == 0 || len > TAG_BYTES_MAX {
         return None;
     }
     let tag = ahead.take(len);
-    if !tag.bytes().any(|byte| byte.is_ascii_alphabetic() || byte >= 0x80) {
+    if !ALPHABETIC.contains_any_of(tag) {
         return None;
     }
     let pid = if ahead.eat("[") {
@@ -112,13 +105,12 @@ fn tag<'a>(cursor: &mut Cursor<'a>) -> Option<(&'a str, Option<&'a str>)> {
     } else {
         None
     };
-    let is_numerical = pid.is_some_and(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()));
     let has_colon = ahead.eat(":");
     let has_end = ahead.is_at_end() || ahead.eat(" ");
     // A process id and a colon are enough; without the colon a number and a space are.
     let is_tag = match (pid, has_colon) {
         (Some(_), true) => true,
-        (Some(_), false) => is_numerical && has_end,
+        (Some(pid), false) => has_end && pid.bytes().all(|byte| byte.is_ascii_digit()),
         (None, true) => has_end,
         (None, false) => false,
     };
@@ -129,30 +121,9 @@ fn tag<'a>(cursor: &mut Cursor<'a>) -> Option<(&'a str, Option<&'a str>)> {
     Some((tag, pid))
 }
 
-const fn is_tag_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'/' | b'.'
-                | b'-'
-                | b'_'
-                | b'('
-                | b')'
-                | b'@'
-                | b'*'
-                | b'+'
-                | b'~'
-                | b'#'
-                | b'$'
-                | b'!'
-                | b'\\'
-                | 0x80..
-        )
-}
-
-/// `123]`; anything printable, since only the operating system knows what a process id looks like.
+/// `123]`.
 fn pid<'a>(cursor: &mut Cursor<'a>) -> Option<&'a str> {
-    let pid = cursor.take_while(|byte| byte.is_ascii_graphic() && !matches!(byte, b'[' | b']'));
+    let pid = cursor.take_class(PID);
     (!pid.is_empty() && pid.len() <= TAG_BYTES_MAX && cursor.eat("]")).then_some(pid)
 }
 
@@ -163,14 +134,14 @@ fn kernel<'a>(mut cursor: Cursor<'a>, event: &mut Event<'a>) -> bool {
     if !cursor.eat("[") {
         return false;
     }
-    cursor.take_while(|byte| byte == b' ');
-    let uptime = cursor.take_while(|byte| byte.is_ascii_digit() || byte == b'.');
-    let (true, Ok(seconds)) = (uptime.contains('.'), uptime.parse()) else {
+    cursor.skip_spaces();
+    let mut behind = cursor;
+    behind.take_digits();
+    let is_number = behind.eat(".") && !behind.take_digits().is_empty();
+    let uptime = cursor.take(cursor.rest().len() - behind.rest().len());
+    let (true, true, Ok(seconds)) = (is_number, cursor.eat("]"), uptime.parse()) else {
         return false;
     };
-    if !cursor.eat("]") || uptime.len() > 32 {
-        return false;
-    }
     cursor.eat(" ");
     event.app_name = Some(Cow::Borrowed("kernel"));
     event

@@ -2,7 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::{cursor::Cursor, header, object, wall_time, zone::Zone};
+use super::{
+    cursor::Cursor,
+    header, object,
+    scan::{SD_NAME, find_quote_or_backslash},
+    wall_time,
+    zone::Zone,
+};
 use crate::{
     defects::Defects,
     event::{Event, SdElement, SdParam},
@@ -43,13 +49,13 @@ pub(super) fn read<'a>(mut cursor: Cursor<'a>, event: &mut Event<'a>, zone: &Zon
 
 /// The fields up to and with `MSGID` and the space behind it. `None` where the header ends early.
 fn fields<'a>(cursor: &mut Cursor<'a>, event: &mut Event<'a>, zone: &Zone) -> Option<()> {
-    if let Some(text) = token(cursor)? {
-        match wall_time::iso(text.as_bytes()) {
-            Some((wall, offset, len)) if len == text.len() => {
-                event.timestamp = Some(zone.resolve(wall, offset, event.received_at));
-            }
-            _ => event.defects |= Defects::BAD_TIMESTAMP,
+    match wall_time::iso(cursor.bytes()) {
+        Some((wall, offset, len)) if matches!(cursor.bytes().get(len), Some(b' ') | None) => {
+            event.timestamp = Some(zone.resolve(wall, offset, event.received_at));
+            cursor.take(len + 1);
         }
+        _ if token(cursor)?.is_some() => event.defects |= Defects::BAD_TIMESTAMP,
+        _ => {}
     }
     event.hostname = field(cursor, event)?;
     event.app_name = field(cursor, event)?;
@@ -64,7 +70,7 @@ fn field<'a>(cursor: &mut Cursor<'a>, event: &mut Event<'a>) -> Option<Option<Co
 
 /// One header field and the space behind it, `Some(None)` for the nil value; `None` where there is no field.
 fn token<'a>(cursor: &mut Cursor<'a>) -> Option<Option<&'a str>> {
-    let text = cursor.take_while(|byte| byte != b' ');
+    let text = cursor.take_word();
     if text.is_empty() {
         return None;
     }
@@ -105,11 +111,11 @@ fn element<'a>(cursor: &mut Cursor<'a>, items_left: &mut usize) -> Result<SdElem
     let id = name(cursor).ok_or(BAD)?;
     let mut params = Vec::new();
     loop {
-        let spaces = cursor.take_while(|byte| byte == b' ');
+        let has_space = cursor.skip_spaces();
         if cursor.eat("]") {
             return Ok(SdElement { id, params });
         }
-        if spaces.is_empty() {
+        if !has_space {
             return Err(BAD);
         }
         count_item()?;
@@ -124,17 +130,8 @@ fn element<'a>(cursor: &mut Cursor<'a>, items_left: &mut usize) -> Result<SdElem
 
 /// `SD-NAME`: printable ASCII without `=`, `]` and `"`; of any length.
 fn name<'a>(cursor: &mut Cursor<'a>) -> Option<Cow<'a, str>> {
-    let name = cursor.take_while(is_name_byte);
+    let name = cursor.take_class(SD_NAME);
     (!name.is_empty()).then_some(Cow::Borrowed(name))
-}
-
-/// True for what [`name`] takes.
-pub(super) fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(is_name_byte)
-}
-
-const fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'=' | b']' | b'"')
 }
 
 /// Up to the quotation mark that ends the value, which is taken too. `]` should have been escaped inside, and
@@ -144,13 +141,15 @@ fn param_value<'a>(cursor: &mut Cursor<'a>) -> Option<Cow<'a, str>> {
     let mut at = 0;
     let mut has_escapes = false;
     loop {
-        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
-        if bytes.get(at) == Some(&b'"') {
-            break;
+        let behind = bytes.get(at..)?;
+        let len = find_quote_or_backslash(behind);
+        at += len;
+        match behind.get(len)? {
+            b'"' => break,
+            // The character behind the backslash may be the quotation mark; whatever it is, it ends nothing.
+            _ => at += 2,
         }
         has_escapes = true;
-        // The character behind the backslash may be the quotation mark; whatever it is, it ends nothing.
-        at += 2;
     }
     let value = cursor.take(at);
     cursor.take(1);

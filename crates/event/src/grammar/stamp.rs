@@ -2,10 +2,10 @@
 
 use super::{
     cursor::Cursor,
-    wall_time::{self, Offset, WallTime},
+    wall_time::{self, Clock, Offset, WallTime},
     zone::Zone,
 };
-use crate::time::{EventTime, Timestamp, civil_from_days};
+use crate::time::{EventTime, Timestamp};
 
 /// A timestamp found at the front of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ fn iso(cursor: &mut Cursor<'_>, zone: &Zone, received_at: Timestamp) -> Option<S
                 _ => byte == model,
             });
         cursor.take(19);
-        cursor.take_while(|byte| byte != b' ');
+        cursor.take_word();
         return has_shape.then_some(Stamp {
             time: None,
             is_spaced_iso,
@@ -78,16 +78,16 @@ fn traditional(cursor: &mut Cursor<'_>, zone: &Zone, received_at: Timestamp) -> 
     let month = month(cursor)?;
     let day = day(cursor)?;
     year = year.or_else(|| year_in_front(cursor));
-    let clock = wall_time::time_of_day(cursor.bytes().first_chunk()?)?;
+    let clock = Clock::read(cursor.bytes().first_chunk()?)?;
     cursor.take(8);
     let mut fraction = WallTime::default();
     let fraction_len = fraction.fraction(cursor.bytes());
     cursor.take(fraction_len);
 
-    let mut offset = None;
-    for _ in 0..2 {
+    year = year.or_else(|| year_behind(cursor));
+    let offset = zone_behind(cursor, zone);
+    if offset.is_some() {
         year = year.or_else(|| year_behind(cursor));
-        offset = offset.or_else(|| zone_behind(cursor, zone));
     }
     let date = |year| WallTime::new(year, month, day, clock);
     let wall = match year {
@@ -111,13 +111,15 @@ fn traditional(cursor: &mut Cursor<'_>, zone: &Zone, received_at: Timestamp) -> 
 fn nearest(date: impl Fn(u32) -> Option<WallTime>, near: Timestamp) -> Option<WallTime> {
     /// A date less than this far away has no nearer twin in another year.
     const HALF_A_YEAR: u64 = 182 * 86_400;
+    /// On average, so that the year is one off at worst, and then the date is far away.
+    const SECONDS_OF_A_YEAR: i64 = 31_556_952;
     let near = near.as_micros().div_euclid(1_000_000);
-    let year = u32::try_from(civil_from_days(near.div_euclid(86_400)).0).ok()?;
+    let year = u32::try_from(1970 + near.div_euclid(SECONDS_OF_A_YEAR)).ok()?;
     let distance = |wall: &WallTime| wall.seconds.abs_diff(near);
     if let Some(wall) = date(year).filter(|wall| distance(wall) < HALF_A_YEAR) {
         return Some(wall);
     }
-    (year.saturating_sub(4)..=year + 4)
+    (year.saturating_sub(5)..=year + 5)
         .filter_map(date)
         .min_by_key(distance)
 }
@@ -195,6 +197,13 @@ fn day(cursor: &mut Cursor<'_>) -> Option<u32> {
 /// An offset, attached or behind a space, or a space and a zone's name. A name that nobody knows is taken only in
 /// front of a Cisco mnemonic, where nothing else can stand; it is the listener's zone then.
 fn zone_behind(cursor: &mut Cursor<'_>, zone: &Zone) -> Option<Offset> {
+    // Nearly always a host name or a tag comes here, and this tells at once.
+    if !matches!(
+        cursor.bytes(),
+        [b' ', b'A'..=b'Z' | b'+' | b'-', ..] | [b'Z' | b'+' | b'-', ..]
+    ) {
+        return None;
+    }
     let mut ahead = *cursor;
     let is_attached = !ahead.eat(" ");
     let numerical = |ahead: &mut Cursor<'_>| {
@@ -206,7 +215,8 @@ fn zone_behind(cursor: &mut Cursor<'_>, zone: &Zone) -> Option<Offset> {
         b'+' | b'-' => numerical(&mut ahead)?,
         b'Z' if is_attached => numerical(&mut ahead)?,
         b'A'..=b'Z' if !is_attached => {
-            let name = ahead.take_while(|byte| byte.is_ascii_uppercase());
+            let is_upper = |byte: &&u8| byte.is_ascii_uppercase();
+            let name = ahead.take(ahead.bytes().iter().take_while(is_upper).count());
             match (name, ahead.peek()) {
                 ("TZ" | "UTC" | "GMT", Some(b'+' | b'-')) => hours(&mut ahead)?,
                 _ => match zone.named(name) {

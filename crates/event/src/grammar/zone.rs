@@ -1,5 +1,7 @@
 //! The listener's time zone, for timestamps that name none.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use jiff::tz::TimeZone;
 
 use super::wall_time::{Offset, WallTime};
@@ -8,12 +10,15 @@ use crate::time::{EventTime, Timestamp};
 /// Transitions of the zone are worked out up to here (2200-01-01); lines from later times get its last offset.
 const WORKED_OUT_UNTIL: i64 = 7_258_118_400;
 
-/// A time zone, its transitions worked out ahead: looking up is a search in a short table.
-#[derive(Debug, Clone)]
+/// A time zone, its transitions worked out ahead: looking up is a search in a short table, and not even that for a
+/// line from the same time of the year as the one before.
+#[derive(Debug)]
 pub(super) struct Zone {
     /// Seconds east of UTC in 1970.
     first: i32,
     switches: Vec<Switch>,
+    /// How many of them lay behind the wall time that was looked up last.
+    passed_last: AtomicUsize,
     /// What the zone calls its offsets, and which they are.
     names: Vec<(String, i16)>,
 }
@@ -37,6 +42,7 @@ impl Zone {
         let mut zone = Self {
             first: in_1970.offset().seconds(),
             switches: Vec::new(),
+            passed_last: AtomicUsize::new(0),
             names: Vec::new(),
         };
         zone.learn_name(in_1970.abbreviation(), zone.first);
@@ -126,14 +132,33 @@ impl Zone {
 
     /// The offset in seconds at a wall time; two different ones where it is shown twice.
     fn candidates(&self, wall_seconds: i64) -> (i32, i32) {
-        let passed = self
-            .switches
-            .partition_point(|switch| switch.from <= wall_seconds);
-        match passed.checked_sub(1).and_then(|last| self.switches.get(last)) {
+        match self
+            .passed(wall_seconds)
+            .checked_sub(1)
+            .and_then(|last| self.switches.get(last))
+        {
             None => (self.first, self.first),
             Some(switch) if wall_seconds < switch.shown_twice_until => (switch.before, switch.after),
             Some(switch) => (switch.after, switch.after),
         }
+    }
+
+    /// How many switches lie behind a wall time.
+    fn passed(&self, wall_seconds: i64) -> usize {
+        let is_behind = |switch: &Switch| switch.from <= wall_seconds;
+        let last = self.passed_last.load(Ordering::Relaxed);
+        if self
+            .switches
+            .get(..last)
+            .and_then(<[_]>::last)
+            .is_none_or(is_behind)
+            && !self.switches.get(last).is_some_and(is_behind)
+        {
+            return last;
+        }
+        let passed = self.switches.partition_point(is_behind);
+        self.passed_last.store(passed, Ordering::Relaxed);
+        passed
     }
 }
 
