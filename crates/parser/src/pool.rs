@@ -17,10 +17,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::worker::Parsed;
 
-/// Address space for each thread; memory is taken only for what is used. Functions of VRL that read nested text
-/// recurse, and their input is bounded by the size of a frame.
-const STACK_BYTES: usize = 64 << 20;
-
 /// How a batch ended.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -62,7 +58,7 @@ impl Pool {
             let (waiting, make) = (Arc::clone(&waiting), make.clone());
             let builder = Builder::new()
                 .name(format!("parse-{index}"))
-                .stack_size(STACK_BYTES);
+                .stack_size(rules::STACK_BYTES);
             handles.push(builder.spawn(move || work(&waiting, &make))?);
         }
         Ok(Self {

@@ -43,4 +43,4 @@ mod target;
 
 pub use crate::chain::{DEFAULT_ROUTE, ProgramSource, RuleChain};
 pub use crate::error::{CompileErrors, ProgramError};
-pub use crate::runner::{Applied, ProgramFailures, Runner, Verdict};
+pub use crate::runner::{Applied, ProgramFailures, Runner, STACK_BYTES, Verdict};

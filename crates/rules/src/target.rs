@@ -1,6 +1,6 @@
 //! An event as the thing that a VRL program runs on.
 
-use std::cell::OnceCell;
+use std::{cell::OnceCell, time::Duration};
 
 use event::Event;
 use vrl::{
@@ -38,6 +38,8 @@ pub(crate) enum Fault {
     TooManyTags(usize),
     #[error("the program took more than {0} steps")]
     TooManySteps(u32),
+    #[error("the program took longer than {0:?}")]
+    TooSlow(Duration),
     #[error("a function panicked")]
     Panicked,
 }

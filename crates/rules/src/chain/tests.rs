@@ -146,6 +146,8 @@ fn functions_that_do_not_fit_are_not_there() {
         "unnest!(.fields.a)",
         "decode_zstd!(.message)",
         "decode_gzip!(.message)",
+        "parse_grok!(.message, \"%{DATA}\")",
+        "parse_ruby_hash!(.message)",
     ] {
         refused(call, &["call to undefined function"]);
     }
@@ -206,4 +208,37 @@ fn warnings_are_shown() {
         "{:?}",
         chain.warnings()
     );
+}
+
+/// The page for users, and each of the programs in it.
+const PAGE: &str = include_str!("../../../../docs/rules.md");
+
+#[test]
+fn the_examples_of_the_page_compile() {
+    let programs: Vec<_> = PAGE
+        .split("```vrl\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert!(programs.len() >= 8, "{programs:?}");
+    for program in programs {
+        if let Err(errors) = compile(program) {
+            panic!("{errors}");
+        }
+    }
+}
+
+#[test]
+fn the_page_names_every_field_and_limit() {
+    let rows: Vec<_> = PAGE
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `.")?.split_once('`'))
+        .collect();
+    let names: Vec<_> = rows.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, Field::ALL.map(Field::name));
+    for (field, (_, row)) in Field::ALL.into_iter().zip(&rows) {
+        assert_eq!(row.ends_with("| no |"), field.is_read_only(), "{}", field.name());
+    }
+    assert!(PAGE.contains(&format!("{} brackets", shape::DEPTH_MAX)));
+    assert!(PAGE.contains(&format!("{} KiB of text", shape::SOURCE_BYTES_MAX / 1024)));
 }
