@@ -1,2 +1,47 @@
-//! Glue.
-fn main() {}
+//! Glue: a process of its own around [`syslog_server::Server`].
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use broker::{Broker, Topology};
+use service::{ServiceSpec, run_main};
+use syslog_server::Server;
+
+const SPEC: ServiceSpec = ServiceSpec {
+    name: "syslog-server",
+    about: "Takes syslog by RELP, TCP, TLS and UDP and publishes it as raw batches",
+    examples: "  syslog-server --settings /etc/logferry/logferry.toml
+      Run with this settings file
+  syslog-server --check --settings logferry.toml
+      Tell every mistake in the settings, and exit
+  LOGFERRY_BROKER__URL=amqp://logferry:secret@rabbit.example/logs syslog-server
+      Take the broker from the environment",
+    version: env!("CARGO_PKG_VERSION"),
+    check: |_| Ok(()),
+};
+
+fn main() -> ExitCode {
+    run_main(SPEC, |settings, ctx| async move {
+        let server = Server::bind(&settings.syslog_server)?;
+        let broker = Broker::connect(&settings.broker, SPEC.name)
+            .await
+            .context("connect to broker")?;
+        ctx.started();
+        let declaring = tokio::spawn(declare(broker.clone()));
+        let ended = server.run(broker.clone(), ctx).await;
+        declaring.abort();
+        broker.close().await;
+        ended
+    })
+}
+
+/// So that what is taken before anybody ran `logferry init` has a queue to go to.
+async fn declare(broker: Broker) {
+    let mut state = broker.state();
+    if state.wait_for(broker::BrokerState::is_ready).await.is_err() {
+        return;
+    }
+    if let Err(error) = broker.declare(&Topology::new([])).await {
+        tracing::error!(%error, "queues not declared; what is there already is used");
+    }
+}

@@ -30,7 +30,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::{
     io::Interest,
     net::UdpSocket,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -57,6 +57,9 @@ const DROPS_PERIOD: Duration = Duration::from_secs(2);
 /// System calls at a stop for what the kernel has received already: enough for any receive buffer, and a bound
 /// for a sender that never pauses.
 const LAST_READS_MAX: usize = 4096;
+
+/// How long a stop waits for more. Whatever had arrived is known to the scheduler before any timer ends.
+const LAST_READ_PATIENCE: Duration = Duration::from_millis(20);
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; BATCH * DATAGRAM_BYTES_MAX]);
@@ -140,8 +143,12 @@ impl DatagramListener {
             }
         }
         for _ in 0..LAST_READS_MAX {
-            if !room.is_open() || reader.read(&self.socket).is_err() {
+            let readable = timeout(LAST_READ_PATIENCE, self.socket.readable()).await;
+            if !room.is_open() || readable.is_err() {
                 break;
+            }
+            if let Err(error) = reader.read(&self.socket) {
+                tracing::debug!(listener = self.settings.name, %error, "last receive failed");
             }
         }
         reader.ask_for_drops();
@@ -274,3 +281,6 @@ fn socket_addr(address: &SockaddrStorage) -> Option<SocketAddr> {
     })?;
     Some(SocketAddr::new(addr.ip().to_canonical(), addr.port()))
 }
+
+#[cfg(test)]
+mod tests;

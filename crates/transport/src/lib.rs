@@ -4,10 +4,13 @@
 //! read at a time, to a [`FrameSink`]. The sink says whether there is [`Room`] for more and gives a [`Ticket`] for
 //! what it took; RELP sessions answer their peer when the ticket is confirmed, and not before.
 
+mod client;
 mod connections;
 mod custody;
 mod datagram;
 mod error;
+#[cfg(test)]
+mod fake;
 mod idle;
 mod inbound;
 mod meters;
@@ -20,6 +23,7 @@ mod tcp;
 mod throttle;
 mod tls;
 
+pub use crate::client::{ConnectError, Connection, RelpClient, RelpClientError, TlsClient, TlsClientOptions};
 pub use crate::custody::{Custody, Settler, Ticket, custody};
 pub use crate::datagram::DatagramListener;
 pub use crate::error::{BindError, TlsError};
@@ -27,3 +31,4 @@ pub use crate::meters::Meters;
 pub use crate::room::Room;
 pub use crate::sink::{FrameSink, FrameSource, Peer};
 pub use crate::stream::StreamListener;
+pub use crate::throttle::Throttle;

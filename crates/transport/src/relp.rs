@@ -60,6 +60,9 @@ where
     let end = match session.run(stream, &settled).await {
         Outcome::Cut(end) => end,
         Outcome::Answered(end) => {
+            if let End::Violation(_) = end {
+                around.meters.violations.inc();
+            }
             if timeout(PATIENCE, session.say_goodbye(stream, &end))
                 .await
                 .is_err()
@@ -128,10 +131,11 @@ impl<K: FrameSink> Session<'_, K> {
             }
             let may_read = closing.is_none() && self.replies.has_room();
             let is_open = around.sink.room().is_open();
+            let reads = may_read && is_open;
             tokio::select! {
                 biased;
                 () = &mut stopped, if closing.is_none() => closing = Some(End::Stopped),
-                io = poll_fn(|cx| self.poll_io(cx, stream, may_read)) => match io {
+                io = poll_fn(|cx| self.poll_io(cx, stream, reads)) => match io {
                     Ok(Io::Wrote) => patience.iter_mut().for_each(Idle::touch),
                     Ok(Io::Read) => idle.iter_mut().for_each(Idle::touch),
                     Ok(Io::Eof) => return Outcome::Cut(End::Eof),
@@ -142,7 +146,7 @@ impl<K: FrameSink> Session<'_, K> {
                 () = around.sink.room().wait(), if may_read && !is_open => {}
                 () = Idle::elapsed(&mut idle), if closing.is_none() => {
                     // Who is not read, or is not answered yet, is not silent.
-                    if may_read && is_open && self.replies.is_all_answered() {
+                    if reads && self.replies.is_all_answered() {
                         closing = Some(End::Idle);
                     }
                     idle.iter_mut().for_each(Idle::touch);
@@ -161,7 +165,7 @@ impl<K: FrameSink> Session<'_, K> {
     }
 
     /// Writes and reads, whichever can go on. Cancel-safe.
-    fn poll_io<S>(&mut self, cx: &mut Context<'_>, stream: &mut S, may_read: bool) -> Poll<io::Result<Io>>
+    fn poll_io<S>(&mut self, cx: &mut Context<'_>, stream: &mut S, reads: bool) -> Poll<io::Result<Io>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -170,10 +174,11 @@ impl<K: FrameSink> Session<'_, K> {
         {
             return Poll::Ready(written.map(|()| Io::Wrote));
         }
-        if !may_read {
+        if !reads {
             return Poll::Pending;
         }
         let around = self.around;
+        // Others may have taken the room since.
         if !around.sink.room().is_open() {
             return Poll::Ready(Ok(Io::NoRoom));
         }
@@ -217,3 +222,6 @@ impl<K: FrameSink> Session<'_, K> {
         timeout(LINGER, read_rest).await.unwrap_or(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -288,7 +288,6 @@ fn report<K>(end: &End, peer: &Peer, around: &Surroundings<K>) {
     let (listener, peer_addr) = (&around.listener, &peer.addr);
     match end {
         End::Violation(violation) => {
-            around.meters.violations.inc();
             if let Some(held_back) = around.throttle.pass() {
                 tracing::warn!(listener, peer_addr, %violation, held_back, "RELP session closed");
             }
@@ -324,3 +323,6 @@ impl Drop for Counted<'_> {
         self.0.connections.dec();
     }
 }
+
+#[cfg(test)]
+mod tests;

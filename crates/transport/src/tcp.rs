@@ -1,9 +1,9 @@
 //! Sessions of syslog over TCP.
 
-use std::{future::poll_fn, io, pin::pin, task::Poll};
+use std::{future::poll_fn, io, pin::pin, time::Duration};
 
 use framing::{Frame, Frames, StreamDecoder};
-use tokio::io::AsyncRead;
+use tokio::{io::AsyncRead, time::timeout};
 
 use crate::{
     custody::Ticket,
@@ -16,6 +16,9 @@ use crate::{
 /// Bytes that are taken at a stop from what the kernel has received of a connection already. They would be lost,
 /// since plain syslog has no answers; the bound keeps a fast sender from holding up the stop.
 const LAST_BYTES_MAX: usize = 4 << 20;
+
+/// How long a stop waits for more of it. Whatever had arrived is known to the scheduler before any timer ends.
+const LAST_READ_PATIENCE: Duration = Duration::from_millis(20);
 
 /// Reads frames until the session ends.
 pub(crate) async fn serve<S, K>(stream: &mut S, peer: &Peer, around: &Surroundings<K>) -> End
@@ -93,13 +96,10 @@ where
 {
     let mut total = 0;
     while total < LAST_BYTES_MAX && around.sink.room().is_open() {
-        let read = poll_fn(|cx| match inbound.poll_read(cx, stream, process) {
-            Poll::Ready(read) => Poll::Ready(read),
-            Poll::Pending => Poll::Ready(Ok(0)),
-        });
-        match read.await? {
-            0 => break,
-            read => total += read,
+        let read = poll_fn(|cx| inbound.poll_read(cx, stream, process));
+        match timeout(LAST_READ_PATIENCE, read).await {
+            Ok(Ok(0)) | Err(_) => break,
+            Ok(read) => total += read?,
         }
     }
     Ok(())
@@ -131,3 +131,6 @@ impl FrameSource for One<'_> {
 
     fn placed(&mut self, _: &Ticket) {}
 }
+
+#[cfg(test)]
+mod tests;

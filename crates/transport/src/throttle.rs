@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// Lets one log line pass in each [`Throttle::PERIOD`].
 #[derive(Debug, Default)]
-pub(crate) struct Throttle(Mutex<State>);
+pub struct Throttle(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -16,10 +16,12 @@ struct State {
 }
 
 impl Throttle {
-    const PERIOD: Duration = Duration::from_secs(10);
+    /// Between two lines.
+    pub const PERIOD: Duration = Duration::from_secs(10);
 
     /// `Some` when the line may be logged: how many were held back since the last one.
-    pub(crate) fn pass(&self) -> Option<u64> {
+    #[must_use]
+    pub fn pass(&self) -> Option<u64> {
         let now = Instant::now();
         let mut state = self.0.lock();
         if state.last.is_some_and(|last| now < last + Self::PERIOD) {

@@ -1,0 +1,199 @@
+//! All listeners of the settings, from their sockets to the broker.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::Context as _;
+use broker::{Broker, BrokerState, RoutingKey};
+use event::Compression;
+use service::Context;
+use settings::{IntakeSettings, ListenerSettings, Protocol};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+use transport::{BindError, DatagramListener, StreamListener, Throttle};
+
+use crate::{
+    batcher::{Batcher, Limits},
+    metrics::ListenerMetrics,
+    publish::Publishing,
+};
+
+/// Listeners that are bound and not run yet.
+#[derive(Debug)]
+pub struct Server {
+    listeners: Vec<Listener>,
+    limits: Limits,
+    compression: Compression,
+}
+
+#[derive(Debug)]
+struct Listener {
+    listening: Listening,
+    socket: Socket,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Stream(StreamListener),
+    Datagram(DatagramListener),
+}
+
+/// What a listener listens on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listening {
+    /// Its name in the settings.
+    pub name: String,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Whether it speaks TLS.
+    pub is_tls: bool,
+    /// Where; the port is the real one.
+    pub addr: SocketAddr,
+}
+
+impl Socket {
+    fn bind(settings: &ListenerSettings) -> Result<(Self, SocketAddr), BindError> {
+        match settings.protocol {
+            Protocol::Relp | Protocol::Tcp => {
+                let socket = StreamListener::bind(settings)?;
+                let addr = socket.local_addr();
+                Ok((Self::Stream(socket), addr))
+            }
+            Protocol::Udp => {
+                let socket = DatagramListener::bind(settings)?;
+                let addr = socket.local_addr();
+                Ok((Self::Datagram(socket), addr))
+            }
+        }
+    }
+}
+
+impl Server {
+    /// Binds all listeners; nothing is accepted or read yet.
+    ///
+    /// # Errors
+    /// The first listener that cannot be bound: the text names it, its address and the setting.
+    pub fn bind(settings: &IntakeSettings) -> anyhow::Result<Self> {
+        let bind = |settings: &ListenerSettings| {
+            let (socket, addr) = Socket::bind(settings)?;
+            let listening = Listening {
+                name: settings.name.clone(),
+                protocol: settings.protocol,
+                is_tls: settings.tls.is_some(),
+                addr,
+            };
+            Ok(Listener { listening, socket })
+        };
+        let listeners = settings
+            .listeners
+            .iter()
+            .map(bind)
+            .collect::<Result<_, BindError>>()?;
+        Ok(Self {
+            listeners,
+            limits: Limits::from(settings),
+            compression: match settings.compression {
+                settings::Compression::None => Compression::None,
+                settings::Compression::Lz4 => Compression::Lz4,
+            },
+        })
+    }
+
+    /// What the listeners listen on, in the order of the settings.
+    #[must_use]
+    pub fn addrs(&self) -> Vec<Listening> {
+        let listening = self.listeners.iter().map(|listener| listener.listening.clone());
+        listening.collect()
+    }
+
+    /// Where the listener of this name listens.
+    #[must_use]
+    pub fn addr(&self, name: &str) -> Option<SocketAddr> {
+        let mut listeners = self.listeners.iter();
+        let listener = listeners.find(|listener| listener.listening.name == name)?;
+        Some(listener.listening.addr)
+    }
+
+    /// Takes frames and publishes them until `ctx.stop` is cancelled, and then what was taken.
+    ///
+    /// # Errors
+    /// The broker was closed, or a task ended by a bug.
+    pub async fn run(self, broker: Broker, ctx: Context) -> anyhow::Result<()> {
+        let mut tasks = JoinSet::new();
+        for Listener { listening, socket } in self.listeners {
+            let name = &listening.name;
+            let metrics = ListenerMetrics::new(&ctx.metrics, name);
+            let routing_key = RoutingKey::new(&format!("syslog.{name}"));
+            let publishing = Publishing {
+                publisher: broker.publisher(self.limits.unconfirmed_max),
+                broker_state: broker.state(),
+                routing_key: routing_key
+                    .with_context(|| format!("make a routing key of listener \"{name}\""))?,
+                compression: self.compression,
+                throttle: Throttle::default(),
+            };
+            let batcher = Arc::new(Batcher::new(name, self.limits, metrics));
+            tracing::info!(listener = name, addr = %listening.addr, protocol = ?listening.protocol,
+                tls = listening.is_tls, "listening");
+            let span = tracing::info_span!("listener", service = "syslog-server", listener = name);
+            tasks.spawn(listen(socket, batcher, publishing, ctx.stop.clone()).instrument(span));
+        }
+        let health = watch_broker(broker, ctx.clone());
+        tokio::select! {
+            ended = all(&mut tasks) => ended,
+            never = health => never,
+        }
+    }
+}
+
+async fn all(tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+    while let Some(ended) = tasks.join_next().await {
+        ended.context("run listener")??;
+    }
+    Ok(())
+}
+
+/// Runs one listener and the publishing of its batches; ends when both have.
+async fn listen(
+    socket: Socket,
+    batcher: Arc<Batcher>,
+    publishing: Publishing,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let no_more_frames = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn({
+        let (batcher, no_more_frames) = (Arc::clone(&batcher), no_more_frames.clone());
+        let publish = async move { publishing.run(&batcher, no_more_frames).await.map_err(Into::into) };
+        publish.in_current_span()
+    });
+    tasks.spawn({
+        let take = async move {
+            let meters = batcher.metrics().meters.clone();
+            match socket {
+                Socket::Stream(socket) => socket.run(batcher, meters, stop).await,
+                Socket::Datagram(socket) => socket.run(batcher, meters, stop).await,
+            }
+            no_more_frames.cancel();
+            Ok(())
+        };
+        take.in_current_span()
+    });
+    all(&mut tasks).await
+}
+
+/// Shows in `/readyz` whether what is taken can be published.
+async fn watch_broker(broker: Broker, ctx: Context) -> anyhow::Result<()> {
+    let component = ctx.health.component("syslog-server");
+    let mut state = broker.state();
+    loop {
+        match &*state.borrow_and_update() {
+            BrokerState::Ready => component.ready(),
+            state => component.not_ready(format!("broker: {state}")),
+        }
+        if state.changed().await.is_err() {
+            // Nobody knows more about the broker; the listeners find out what that means.
+            std::future::pending::<()>().await;
+        }
+    }
+}
