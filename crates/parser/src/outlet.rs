@@ -240,3 +240,6 @@ impl Shared {
         self.meters.stage.settled(1);
     }
 }
+
+#[cfg(test)]
+mod tests;

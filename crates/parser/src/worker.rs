@@ -81,12 +81,13 @@ impl Worker {
         let mut frames = 0;
         while let Some(frame) = batch.next_frame()? {
             frames += 1;
-            let mut applied = self.runner.apply(grammar.parse(&frame, source, listener));
-            defects.add(applied.event.defects);
-            match applied.verdict {
+            let mut event = grammar.parse(&frame, source, listener);
+            let verdict = self.runner.apply(&mut event);
+            defects.add(event.defects);
+            match verdict {
                 Verdict::Keep { route } => {
-                    plan.keep_raw_by_policy(&mut applied.event);
-                    outputs.push(route, &applied.event);
+                    plan.keep_raw_by_policy(&mut event);
+                    outputs.push(route, &event);
                 }
                 Verdict::Drop { reason } => match dropped.iter_mut().find(|(known, _)| known == reason) {
                     Some((_, count)) => *count += 1,

@@ -6,7 +6,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use event::{BatchId, Event, EventId, Facility, Severity, Timestamp};
 use rules::{ProgramSource, RuleChain};
 
-const PROGRAMS: [(&str, &[&str]); 8] = [
+const PROGRAMS: [(&str, &[&str]); 9] = [
     ("none", &[]),
     ("untouched", &["true"]),
     ("set_constant", &[r#".fields.site = "north""#]),
@@ -23,6 +23,7 @@ const PROGRAMS: [(&str, &[&str]); 8] = [
         "search_message",
         &[r#"if contains(string!(.message), "Failed password") { tag("login") }"#],
     ),
+    ("whole_event", &[".fields = {\"n\": length(.)}"]),
     (
         "four_programs",
         &[
@@ -68,7 +69,9 @@ fn apply(criterion: &mut Criterion) {
         let mut runner = chain.runner();
         criterion.bench_function(name, |bencher| {
             bencher.iter(|| {
-                black_box(runner.apply(event.clone()));
+                let mut event = event.clone();
+                black_box(runner.apply(&mut event));
+                black_box(event);
             });
         });
     }

@@ -25,9 +25,9 @@
 //! let mut event = Event::received(id, 0, received_at, "192.0.2.1:514", "udp");
 //! event.severity = Severity::new(6);
 //!
-//! let done = runner.apply(event);
-//! assert_eq!(done.verdict, Verdict::Keep { route: "default" });
-//! assert_eq!(done.event.fields[0].0, "site");
+//! let verdict = runner.apply(&mut event);
+//! assert_eq!(verdict, Verdict::Keep { route: "default" });
+//! assert_eq!(event.fields[0].0, "site");
 //! # Ok::<(), rules::CompileErrors>(())
 //! ```
 
@@ -43,4 +43,4 @@ mod target;
 
 pub use crate::chain::{DEFAULT_ROUTE, ProgramSource, RuleChain};
 pub use crate::error::{CompileErrors, ProgramError};
-pub use crate::runner::{Applied, ProgramFailures, Runner, STACK_BYTES, Verdict};
+pub use crate::runner::{ProgramFailures, Runner, STACK_BYTES, Verdict};

@@ -55,15 +55,6 @@ pub enum Verdict<'s> {
     },
 }
 
-/// An event after the rules. It may borrow what they wrote from the [`Runner`].
-#[derive(Debug, PartialEq)]
-pub struct Applied<'s> {
-    /// The event as the programs left it.
-    pub event: Event<'s>,
-    /// Where it goes.
-    pub verdict: Verdict<'s>,
-}
-
 /// How often one program did not come to its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProgramFailures {
@@ -107,34 +98,29 @@ impl Runner {
         }
     }
 
-    /// Runs all programs on an event. One that fails or aborts leaves the event as it was before it.
-    pub fn apply<'s>(&'s mut self, mut event: Event<'s>) -> Applied<'s> {
+    /// Runs all programs on an event. One that fails or aborts leaves the event as it was before it. Afterwards the
+    /// event may borrow from the runner what the programs wrote.
+    pub fn apply<'s>(&'s mut self, event: &mut Event<'s>) -> Verdict<'s> {
         self.slots.reset();
         self.orders = Orders::default();
         for index in 0..self.programs.len() {
-            match self.run(index, &event) {
+            match self.run(index, event) {
                 Ok(()) => self.slots.commit(),
                 Err(Stop::Dropped) => break,
                 Err(stop) => {
                     self.slots.roll_back();
-                    self.note(index, stop, &mut event);
+                    self.note(index, stop, event);
                 }
             }
         }
         let this: &'s Self = self;
         if let Some(reason) = &this.orders.drop {
             let reason = text(reason).unwrap_or_default();
-            return Applied {
-                event,
-                verdict: Verdict::Drop { reason },
-            };
+            return Verdict::Drop { reason };
         }
-        convert::write_back(&this.chain.layout, &this.slots, &mut event);
+        convert::write_back(&this.chain.layout, &this.slots, event);
         let route = this.orders.route.as_ref().and_then(text).unwrap_or(DEFAULT_ROUTE);
-        Applied {
-            event,
-            verdict: Verdict::Keep { route },
-        }
+        Verdict::Keep { route }
     }
 
     /// Failures by program since the last call, in the order of the chain; empty when there were none.

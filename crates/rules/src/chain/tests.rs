@@ -183,8 +183,8 @@ fn programs_that_would_overflow_the_stack_are_refused() {
     ] {
         let chain = compile(&source).unwrap_or_else(|errors| panic!("{errors}"));
         let id = event::EventId::derive(event::BatchId::mint(), 0, event::Timestamp::now());
-        let event = event::Event::received(id, 0, event::Timestamp::now(), "a", "b");
-        chain.runner().apply(event);
+        let mut event = event::Event::received(id, 0, event::Timestamp::now(), "a", "b");
+        chain.runner().apply(&mut event);
     }
 }
 

@@ -69,6 +69,17 @@ fn sample() -> Event<'static> {
     }
 }
 
+/// An event after the rules.
+struct Applied<'s> {
+    event: Event<'s>,
+    verdict: Verdict<'s>,
+}
+
+fn apply<'s>(runner: &'s mut Runner, mut event: Event<'s>) -> Applied<'s> {
+    let verdict = runner.apply(&mut event);
+    Applied { event, verdict }
+}
+
 /// Runs the programs on [`sample`] and expects what `change` makes of it.
 #[track_caller]
 fn check(programs: &[&str], change: impl FnOnce(&mut Event<'static>)) {
@@ -77,7 +88,7 @@ fn check(programs: &[&str], change: impl FnOnce(&mut Event<'static>)) {
     let mut runner = chain(programs).runner();
     // Twice: nothing of the first event may stay for the second.
     for _ in 0..2 {
-        let applied = runner.apply(sample());
+        let applied = apply(&mut runner, sample());
         assert_eq!(applied.verdict, Verdict::Keep { route: DEFAULT_ROUTE });
         assert_eq!(applied.event, expected);
     }
@@ -88,7 +99,7 @@ fn check(programs: &[&str], change: impl FnOnce(&mut Event<'static>)) {
 #[track_caller]
 fn fails(program: &str, error: &str) {
     let mut runner = chain(&[program]).runner();
-    let applied = runner.apply(sample());
+    let applied = apply(&mut runner, sample());
     let mut expected = sample();
     expected.defects |= Defects::RULE_FAILED;
     assert_eq!(applied.event, expected);
@@ -345,16 +356,22 @@ fn the_last_route_wins() {
     ])
     .runner();
     assert_eq!(
-        runner.apply(sample()).verdict,
+        apply(&mut runner, sample()).verdict,
         Verdict::Keep { route: "info.low" }
     );
     let mut runner = chain(&["route!(.app_name)"]).runner();
-    assert_eq!(runner.apply(sample()).verdict, Verdict::Keep { route: "sshd" });
+    assert_eq!(
+        apply(&mut runner, sample()).verdict,
+        Verdict::Keep { route: "sshd" }
+    );
     let other = Event {
         app_name: None,
         ..sample()
     };
-    assert_eq!(runner.apply(other).verdict, Verdict::Keep { route: "default" });
+    assert_eq!(
+        apply(&mut runner, other).verdict,
+        Verdict::Keep { route: "default" }
+    );
     fails("route!(.message)", "a route is");
 }
 
@@ -376,7 +393,7 @@ fn a_drop_ends_everything_at_once() {
             Err(_) => continue,
         };
         assert_eq!(
-            runner.apply(sample()).verdict,
+            apply(&mut runner, sample()).verdict,
             Verdict::Drop { reason: "noise" },
             "{program}"
         );
@@ -384,7 +401,7 @@ fn a_drop_ends_everything_at_once() {
     }
     let mut runner = chain(&[r#"if .severity == "debug" { drop("debug") }"#, "abort"]).runner();
     assert_eq!(
-        runner.apply(sample()).verdict,
+        apply(&mut runner, sample()).verdict,
         Verdict::Keep { route: DEFAULT_ROUTE }
     );
     assert_eq!(runner.failures[1].aborted, 1);
@@ -392,7 +409,10 @@ fn a_drop_ends_everything_at_once() {
         severity: Severity::new(7),
         ..sample()
     };
-    assert_eq!(runner.apply(debug).verdict, Verdict::Drop { reason: "debug" });
+    assert_eq!(
+        apply(&mut runner, debug).verdict,
+        Verdict::Drop { reason: "debug" }
+    );
     assert_eq!(runner.failures[1].aborted, 1);
 }
 
@@ -427,7 +447,7 @@ fn a_failure_leaves_the_event_as_it_was() {
 #[test]
 fn an_abort_leaves_the_event_as_it_was_and_is_no_defect() {
     let mut runner = chain(&[r#".hostname = "x"; route("r"); if .severity == "info" { abort }"#]).runner();
-    let applied = runner.apply(sample());
+    let applied = apply(&mut runner, sample());
     assert_eq!(applied.event, sample());
     assert_eq!(applied.verdict, Verdict::Keep { route: DEFAULT_ROUTE });
     assert_eq!((runner.failures[0].failed, runner.failures[0].aborted), (0, 1));
@@ -441,7 +461,7 @@ fn a_failure_undoes_its_own_program_only() {
         r#".fields.seen = .hostname; .fields.defects = .defects"#,
     ];
     let mut runner = chain(&programs).runner();
-    let applied = runner.apply(sample());
+    let applied = apply(&mut runner, sample());
     let mut expected = sample();
     expected.hostname = Some(Cow::Borrowed("one"));
     expected.tags.push(Cow::Borrowed("one"));
@@ -465,7 +485,7 @@ fn local_variables_do_not_outlive_the_program() {
         "y = 2\n.fields.y = y",
     ])
     .runner();
-    runner.apply(sample());
+    apply(&mut runner, sample());
     assert!(runner.runtime.is_empty());
 }
 
@@ -473,7 +493,7 @@ fn local_variables_do_not_outlive_the_program() {
 #[track_caller]
 fn converts(programs: &[&str], conversions: u64) {
     let mut runner = chain(programs).runner();
-    runner.apply(sample());
+    apply(&mut runner, sample());
     assert_eq!(runner.slots.conversions.get(), conversions, "{programs:?}");
 }
 
@@ -513,7 +533,7 @@ fn the_result_survives_the_batch_encoding() {
         r#".fields.deep = {"a": [{"b": [1, 2.5, true, null, "x"]}]}; tag("t"); .fields.bytes = decode_base64!("/w==")"#,
     ])
     .runner();
-    let applied = runner.apply(sample());
+    let applied = apply(&mut runner, sample());
     let mut builder = EventBatchBuilder::new(source.derive("default"), source, "tcp", "default");
     builder.push(&applied.event);
     let payload = builder.finish(event::Compression::None);
@@ -530,7 +550,7 @@ fn the_result_survives_the_batch_encoding() {
 fn values_as_deep_as_batches_allow_pass_and_deeper_ones_fail() {
     let nested = |levels: usize| format!(".fields.x = {}1{}", "[".repeat(levels), "]".repeat(levels));
     let mut runner = chain(&[&nested(FieldValue::DEPTH_MAX - 1)]).runner();
-    let applied = runner.apply(sample());
+    let applied = apply(&mut runner, sample());
     let source = BatchId::mint();
     let mut builder = EventBatchBuilder::new(source, source, "tcp", "default");
     builder.push(&applied.event);
