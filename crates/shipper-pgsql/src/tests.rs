@@ -317,6 +317,6 @@ async fn shippers_side_by_side_write_each_row_once() {
     for running in running {
         running.stop().await;
     }
-    assert_eq!(database.query("SELECT sum(events) FROM rollup_hour"), ["120"]);
+    assert_eq!(database.query("SELECT sum(none) FROM rollup_hour"), ["120"]);
     scene.close().await;
 }

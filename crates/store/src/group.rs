@@ -159,6 +159,10 @@ impl Group {
         hours
     }
 
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
     pub(crate) const fn summary(&self) -> &Summary {
         &self.summary
     }

@@ -55,6 +55,7 @@ impl Postgres {
         config.keepalives_idle(Duration::from_secs(30));
         config.keepalives_interval(Duration::from_secs(10));
         config.keepalives_retries(3);
+        config.tcp_user_timeout(Duration::from_secs(60));
         let tls = tls::connector(ca_file, verify)?;
         let manager_config = ManagerConfig {
             // A round trip for each transaction, so that none is lost to a connection that died while it was idle.

@@ -2,7 +2,7 @@
 //! the rows' transaction, so that it is exact however often a batch is delivered.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     hash::{BuildHasher, RandomState},
     sync::Arc,
 };
@@ -26,28 +26,77 @@ const MINUTE_MICROS: i64 = 60_000_000;
 const HOUR_MICROS: i64 = 3_600_000_000;
 
 /// Counts by severity; the last is for events without one.
-type Counts = [i64; 9];
+pub(crate) type Counts = [i64; 9];
 
-/// The code that the rollups hold for "no severity".
-pub(crate) const NO_SEVERITY: i16 = -1;
+/// The columns of the rollups that hold [`Counts`].
+pub(crate) const COUNT_COLUMNS: [&str; 9] = [
+    "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug", "none",
+];
 
-/// Which sources this process has seen in this hour.
+/// How much later than written a source may have been seen: writing each time would be a row for each source in each
+/// transaction, and nobody asks more closely.
+const SEEN_AGAIN_MICROS: i64 = 5_000_000;
+
+/// Which sources this process has seen in this hour, and what of them is written.
 #[derive(Debug, Default)]
 pub(crate) struct Admission {
     hasher: RandomState,
-    seen: Mutex<(i64, HashSet<u64>)>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    hour: i64,
+    /// By hash, the first and last time that the store has; not [`Some`] before that is committed.
+    sources: HashMap<u64, Option<(i64, i64)>>,
 }
 
 impl Admission {
+    fn hash(&self, key: &SourceKey) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
     /// False for a source that is one too many.
-    fn admit(&self, key: &str) -> bool {
+    fn admit(&self, key: &SourceKey) -> bool {
         let hour = Timestamp::now().as_micros().div_euclid(HOUR_MICROS);
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hash(key);
         let mut seen = self.seen.lock();
-        if seen.0 != hour {
-            *seen = (hour, HashSet::new());
+        if seen.hour != hour {
+            *seen = Seen {
+                hour,
+                sources: HashMap::new(),
+            };
         }
-        seen.1.contains(&hash) || (seen.1.len() < SOURCES_PER_HOUR_MAX && seen.1.insert(hash))
+        let has_room = seen.sources.len() < SOURCES_PER_HOUR_MAX;
+        match seen.sources.entry(hash) {
+            Entry::Occupied(_) => true,
+            Entry::Vacant(entry) if has_room => {
+                entry.insert(None);
+                true
+            }
+            Entry::Vacant(_) => false,
+        }
+    }
+
+    /// True when what is written of the source will not do.
+    fn is_news(&self, source: &SourceSeen) -> bool {
+        match self.seen.lock().sources.get(&self.hash(&source.key)) {
+            Some(Some((first, last))) => {
+                source.first < *first || source.last > last.saturating_add(SEEN_AGAIN_MICROS)
+            }
+            Some(None) | None => true,
+        }
+    }
+
+    /// Notes what a committed transaction wrote.
+    pub(crate) fn written(&self, sources: &[SourceSeen]) {
+        let mut seen = self.seen.lock();
+        for source in sources {
+            if let Some(known) = seen.sources.get_mut(&self.hash(&source.key)) {
+                let (first, last) = known.unwrap_or((source.first, source.last));
+                *known = Some((first.min(source.first), last.max(source.last)));
+            }
+        }
     }
 }
 
@@ -57,6 +106,17 @@ pub(crate) struct SourceKey {
     pub(crate) hostname: String,
     pub(crate) app_name: String,
     pub(crate) peer: String,
+}
+
+impl SourceKey {
+    /// All that are too many.
+    fn folded() -> Self {
+        Self {
+            hostname: FOLDED.to_owned(),
+            app_name: FOLDED.to_owned(),
+            peer: FOLDED.to_owned(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -75,22 +135,13 @@ pub(crate) struct SourceSeen {
     pub(crate) last: i64,
 }
 
-/// One row of the hour rollup: hour, host, application, severity and how many.
+/// One row of the hour rollup: hour, host, application and how many of each severity.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct HourCount {
     pub(crate) hour: i64,
     pub(crate) hostname: String,
     pub(crate) app_name: String,
-    pub(crate) severity: i16,
-    pub(crate) events: i64,
-}
-
-/// One row of the minute rollup.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct MinuteCount {
-    pub(crate) minute: i64,
-    pub(crate) severity: i16,
-    pub(crate) events: i64,
+    pub(crate) counts: Counts,
 }
 
 /// Counts of the rows so far.
@@ -141,19 +192,17 @@ impl Summary {
         if let Some(source) = self.sources.get_mut(&self.key) {
             return source.add(at, hour, slot);
         }
-        let names = if self.admission.admit(&self.key) {
-            [hostname, app_name, peer]
-        } else {
-            self.key.clear();
-            self.key.push_str(FOLDED);
-            [FOLDED; 3]
-        };
-        let [hostname, app_name, peer] = names.map(shortened);
-        let key = SourceKey {
+        let [hostname, app_name, peer] = [hostname, app_name, peer].map(shortened);
+        let mut key = SourceKey {
             hostname,
             app_name,
             peer,
         };
+        if !self.admission.admit(&key) {
+            self.key.clear();
+            self.key.push_str(FOLDED);
+            key = SourceKey::folded();
+        }
         self.sources
             .entry(self.key.clone())
             .or_insert_with(|| Source {
@@ -163,6 +212,13 @@ impl Summary {
                 hours: Vec::new(),
             })
             .add(at, hour, slot);
+    }
+
+    /// The catalogue's part that is news to the store.
+    pub(crate) fn news(&self) -> Vec<SourceSeen> {
+        let mut sources = self.sources();
+        sources.retain(|source| self.admission.is_news(source));
+        sources
     }
 
     /// The catalogue's part, in the order of the key, so that transactions side by side lock rows in one order.
@@ -188,17 +244,8 @@ impl Summary {
     }
 
     /// The minute rollup's part, in the order of its key.
-    pub(crate) fn minutes(&self) -> Vec<MinuteCount> {
-        self.minutes
-            .iter()
-            .flat_map(|(minute, counts)| {
-                by_severity(counts).map(|(severity, events)| MinuteCount {
-                    minute: *minute,
-                    severity,
-                    events,
-                })
-            })
-            .collect()
+    pub(crate) const fn minutes(&self) -> &BTreeMap<i64, Counts> {
+        &self.minutes
     }
 
     /// The hour rollup's part, in the order of its key.
@@ -215,16 +262,11 @@ impl Summary {
         }
         merged
             .into_iter()
-            .flat_map(|((hour, hostname, app_name), counts)| {
-                by_severity(&counts)
-                    .map(move |(severity, events)| HourCount {
-                        hour,
-                        hostname: hostname.to_owned(),
-                        app_name: app_name.to_owned(),
-                        severity,
-                        events,
-                    })
-                    .collect::<Vec<_>>()
+            .map(|((hour, hostname, app_name), counts)| HourCount {
+                hour,
+                hostname: hostname.to_owned(),
+                app_name: app_name.to_owned(),
+                counts,
             })
             .collect()
     }
@@ -250,14 +292,6 @@ fn count(counts: &mut Counts, slot: usize) {
     if let Some(count) = counts.get_mut(slot) {
         *count += 1;
     }
-}
-
-/// The counts that are not 0, "no severity" first, as its code sorts.
-fn by_severity(counts: &Counts) -> impl Iterator<Item = (i16, i64)> {
-    let [known @ .., none] = *counts;
-    std::iter::once((NO_SEVERITY, none))
-        .chain((0..).zip(known))
-        .filter(|(_, events)| *events > 0)
 }
 
 /// The address without its port, which changes with every connection.

@@ -18,7 +18,7 @@ use crate::{
     error::StoreError,
     group::{Group, HOUR_MICROS, Selection},
     row::{COLUMNS, RowReader},
-    summary::Summary,
+    summary::{COUNT_COLUMNS, Counts, SourceSeen, Summary},
 };
 
 /// Times that a transaction which collides with another one is tried.
@@ -109,26 +109,24 @@ impl Postgres {
         let tx = client.transaction().await.map_err(StoreError::from)?;
         let without = insert_batch_ids(&tx, group).await?;
         let repeated = without.len();
-        if without.is_empty() {
-            copy(&tx, rows).await?;
-            add_summary(&tx, group.summary())
-                .await
-                .map_err(StoreError::from)?;
-            tx.commit().await.map_err(StoreError::from)?;
-            return Ok(Written {
-                rows: group.rows(),
-                repeated,
+        let mut part;
+        let (fresh, rows) = if without.is_empty() {
+            (group, rows.clone())
+        } else {
+            part = group.select(&Selection {
+                without,
+                ..Selection::default()
             });
-        }
-        let mut fresh = group.select(&Selection {
-            without,
-            ..Selection::default()
-        });
-        copy(&tx, &fresh.freeze()).await?;
-        add_summary(&tx, fresh.summary())
+            let rows = part.freeze();
+            (&part, rows)
+        };
+        copy(&tx, &rows).await?;
+        let sources = fresh.summary().news();
+        add_summary(&tx, &sources, fresh.summary())
             .await
             .map_err(StoreError::from)?;
         tx.commit().await.map_err(StoreError::from)?;
+        fresh.admission().written(&sources);
         Ok(Written {
             rows: fresh.rows(),
             repeated,
@@ -186,68 +184,83 @@ async fn copy(tx: &Transaction<'_>, rows: &Bytes) -> Result<(), Error> {
     Ok(())
 }
 
-async fn add_summary(tx: &Transaction<'_>, summary: &Summary) -> Result<(), Error> {
-    let sources = tx
-        .prepare_cached(
-            "INSERT INTO sources AS s (hostname, app_name, peer, first_seen, last_seen) \
-             SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[]) \
-             ON CONFLICT (hostname, app_name, peer) DO UPDATE SET first_seen = least(s.first_seen, excluded.first_seen), \
-             last_seen = greatest(s.last_seen, excluded.last_seen)",
-        )
-        .await?;
-    let hours = tx
-        .prepare_cached(
-            "INSERT INTO rollup_hour AS r (hour, hostname, app_name, severity, events) \
-             SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::smallint[], $5::bigint[]) \
-             ON CONFLICT (hour, hostname, app_name, severity) DO UPDATE SET events = r.events + excluded.events",
-        )
-        .await?;
+async fn add_summary(tx: &Transaction<'_>, seen: &[SourceSeen], summary: &Summary) -> Result<(), Error> {
+    let hour_key = [
+        ("hour", "timestamptz"),
+        ("hostname", "text"),
+        ("app_name", "text"),
+    ];
+    let sources = tx.prepare_cached(ADD_SOURCES).await?;
+    let hours = tx.prepare_cached(&add_counts("rollup_hour", &hour_key)).await?;
     let minutes = tx
-        .prepare_cached(
-            "INSERT INTO rollup_minute AS r (minute, severity, events) \
-             SELECT * FROM unnest($1::timestamptz[], $2::smallint[], $3::bigint[]) \
-             ON CONFLICT (minute, severity) DO UPDATE SET events = r.events + excluded.events",
-        )
+        .prepare_cached(&add_counts("rollup_minute", &[("minute", "timestamptz")]))
         .await?;
-    let seen = summary.sources();
-    let (hosts, apps): (Vec<_>, Vec<_>) = seen
-        .iter()
-        .map(|seen| (&*seen.key.hostname, &*seen.key.app_name))
-        .unzip();
+
+    let hosts: Vec<_> = seen.iter().map(|seen| &*seen.key.hostname).collect();
+    let apps: Vec<_> = seen.iter().map(|seen| &*seen.key.app_name).collect();
     let peers: Vec<_> = seen.iter().map(|seen| &*seen.key.peer).collect();
-    let (first, last): (Vec<_>, Vec<_>) = seen
-        .iter()
-        .map(|seen| (Micros(seen.first), Micros(seen.last)))
-        .unzip();
+    let first: Vec<_> = seen.iter().map(|seen| Micros(seen.first)).collect();
+    let last: Vec<_> = seen.iter().map(|seen| Micros(seen.last)).collect();
+    let of_sources: [&(dyn ToSql + Sync); 5] = [&hosts, &apps, &peers, &first, &last];
 
     let by_hour = summary.hours();
-    let (hour, severity): (Vec<_>, Vec<_>) = by_hour
-        .iter()
-        .map(|count| (Micros(count.hour), count.severity))
-        .unzip();
-    let (hour_hosts, hour_apps): (Vec<_>, Vec<_>) = by_hour
-        .iter()
-        .map(|count| (&*count.hostname, &*count.app_name))
-        .unzip();
-    let hour_events: Vec<_> = by_hour.iter().map(|count| count.events).collect();
+    let hour: Vec<_> = by_hour.iter().map(|count| Micros(count.hour)).collect();
+    let hosts: Vec<_> = by_hour.iter().map(|count| &*count.hostname).collect();
+    let apps: Vec<_> = by_hour.iter().map(|count| &*count.app_name).collect();
+    let counts = columns(by_hour.iter().map(|count| &count.counts));
+    let mut of_hours: Vec<&(dyn ToSql + Sync)> = vec![&hour, &hosts, &apps];
+    of_hours.extend(counts.iter().map(|column| column as &(dyn ToSql + Sync)));
 
-    let by_minute = summary.minutes();
-    let (minute, minute_severity): (Vec<_>, Vec<_>) = by_minute
-        .iter()
-        .map(|count| (Micros(count.minute), count.severity))
-        .unzip();
-    let minute_events: Vec<_> = by_minute.iter().map(|count| count.events).collect();
+    let minute: Vec<_> = summary.minutes().keys().map(|minute| Micros(*minute)).collect();
+    let counts = columns(summary.minutes().values());
+    let mut of_minutes: Vec<&(dyn ToSql + Sync)> = vec![&minute];
+    of_minutes.extend(counts.iter().map(|column| column as &(dyn ToSql + Sync)));
+
     // Sent one behind the other without waiting between them. The minutes, which all who write have in common, are
     // locked last and so for the shortest time.
-    let of_sources: [&(dyn ToSql + Sync); 5] = [&hosts, &apps, &peers, &first, &last];
-    let of_hours: [&(dyn ToSql + Sync); 5] = [&hour, &hour_hosts, &hour_apps, &severity, &hour_events];
-    let of_minutes: [&(dyn ToSql + Sync); 3] = [&minute, &minute_severity, &minute_events];
     tokio::try_join!(
         tx.execute(&sources, &of_sources),
         tx.execute(&hours, &of_hours),
         tx.execute(&minutes, &of_minutes),
     )?;
     Ok(())
+}
+
+const ADD_SOURCES: &str = "INSERT INTO sources AS s (hostname, app_name, peer, first_seen, last_seen) \
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[]) \
+    ON CONFLICT (hostname, app_name, peer) DO UPDATE SET first_seen = least(s.first_seen, excluded.first_seen), \
+    last_seen = greatest(s.last_seen, excluded.last_seen)";
+
+/// Adds to the counts of a rollup, many rows at once.
+fn add_counts(table: &str, key: &[(&str, &str)]) -> String {
+    let types = key
+        .iter()
+        .map(|(_, kind)| *kind)
+        .chain(COUNT_COLUMNS.map(|_| "bigint"));
+    let arrays: Vec<_> = (1..)
+        .zip(types)
+        .map(|(number, kind)| format!("${number}::{kind}[]"))
+        .collect();
+    let key: Vec<_> = key.iter().map(|(name, _)| *name).collect();
+    let key = key.join(", ");
+    let sums = COUNT_COLUMNS.map(|column| format!("\"{column}\" = r.\"{column}\" + excluded.\"{column}\""));
+    format!(
+        "INSERT INTO {table} AS r ({key}, {}) SELECT * FROM unnest({}) ON CONFLICT ({key}) DO UPDATE SET {}",
+        COUNT_COLUMNS.map(|column| format!("\"{column}\"")).join(", "),
+        arrays.join(", "),
+        sums.join(", ")
+    )
+}
+
+/// Rows of counts as a column for each severity.
+fn columns<'a>(rows: impl Iterator<Item = &'a Counts>) -> [Vec<i64>; 9] {
+    let mut columns: [Vec<i64>; 9] = Default::default();
+    for counts in rows {
+        for (column, count) in columns.iter_mut().zip(counts) {
+            column.push(*count);
+        }
+    }
+    columns
 }
 
 impl Postgres {

@@ -9,6 +9,9 @@ use crate::error::{SchemaFound, StoreError};
 /// The versions, from 1, in order. What is released is never changed; what changes is a new version.
 const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_events.sql")];
 
+/// `server_version_num` of the oldest PostgreSQL that will do.
+const OLDEST_SERVER: i32 = 130_000;
+
 /// Advisory locks of ours, `LFst` and a number.
 pub(super) const SCHEMA_LOCK: i64 = 0x4c46_7374_0001;
 pub(super) const PARTITION_LOCK: i64 = 0x4c46_7374_0002;
@@ -17,6 +20,15 @@ impl Postgres {
     pub(crate) async fn migrate(&self) -> Result<(), StoreError> {
         let mut client = self.client().await?;
         let tx = client.transaction().await?;
+        let server: i32 = tx
+            .query_one("SELECT current_setting('server_version_num')::integer", &[])
+            .await?
+            .try_get(0)?;
+        if server < OLDEST_SERVER {
+            return Err(StoreError::Refused(
+                "PostgreSQL 13 or newer is needed, which sorts a page of rows without sorting all".into(),
+            ));
+        }
         tx.execute("SELECT pg_advisory_xact_lock($1)", &[&SCHEMA_LOCK])
             .await?;
         let version = match version(&tx).await? {

@@ -192,9 +192,9 @@ impl Postgres {
 /// One process at a time; times in UTC; and no long wait for a table that somebody else has locked, since all who write
 /// would wait behind us.
 async fn lock(tx: &Transaction<'_>) -> Result<(), StoreError> {
-    tx.batch_execute("SET LOCAL TimeZone = 'UTC'; SET LOCAL lock_timeout = '2s'")
-        .await?;
     tx.execute("SELECT pg_advisory_xact_lock($1)", &[&PARTITION_LOCK])
+        .await?;
+    tx.batch_execute("SET LOCAL TimeZone = 'UTC'; SET LOCAL lock_timeout = '2s'")
         .await?;
     Ok(())
 }

@@ -37,7 +37,7 @@ CREATE TABLE batches (
     id BLOB PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 
--- Who sends. Absent is ''; '*' holds those beyond the bound. Times in microseconds since 1970.
+-- Who sends. Absent is ''; '*' holds those beyond the bound. last_seen may be five seconds behind. Times in microseconds since 1970.
 CREATE TABLE sources (
     hostname TEXT NOT NULL,
     app_name TEXT NOT NULL,
@@ -47,22 +47,36 @@ CREATE TABLE sources (
     PRIMARY KEY (hostname, app_name, peer)
 ) STRICT, WITHOUT ROWID;
 
--- Events by minute of arrival and severity; -1 is no severity.
+-- Events by minute of arrival, a column for each severity and one for events without.
 CREATE TABLE rollup_minute (
     minute INTEGER NOT NULL,
-    severity INTEGER NOT NULL,
-    events INTEGER NOT NULL,
-    PRIMARY KEY (minute, severity)
+    emerg INTEGER NOT NULL,
+    alert INTEGER NOT NULL,
+    crit INTEGER NOT NULL,
+    err INTEGER NOT NULL,
+    warning INTEGER NOT NULL,
+    notice INTEGER NOT NULL,
+    info INTEGER NOT NULL,
+    debug INTEGER NOT NULL,
+    none INTEGER NOT NULL,
+    PRIMARY KEY (minute)
 ) STRICT, WITHOUT ROWID;
 
--- Events by hour of arrival, host, application and severity.
+-- The same by hour of arrival, host and application.
 CREATE TABLE rollup_hour (
     hour INTEGER NOT NULL,
     hostname TEXT NOT NULL,
     app_name TEXT NOT NULL,
-    severity INTEGER NOT NULL,
-    events INTEGER NOT NULL,
-    PRIMARY KEY (hour, hostname, app_name, severity)
+    emerg INTEGER NOT NULL,
+    alert INTEGER NOT NULL,
+    crit INTEGER NOT NULL,
+    err INTEGER NOT NULL,
+    warning INTEGER NOT NULL,
+    notice INTEGER NOT NULL,
+    info INTEGER NOT NULL,
+    debug INTEGER NOT NULL,
+    none INTEGER NOT NULL,
+    PRIMARY KEY (hour, hostname, app_name)
 ) STRICT, WITHOUT ROWID;
 
 -- The senders' times that the file spans, in one row.

@@ -14,7 +14,7 @@ use crate::{
     error::StoreError,
     group::{Group, HOUR_MICROS, Selection},
     row::{COLUMNS, RowReader, read_small, read_text, read_texts, read_time},
-    summary::Summary,
+    summary::{COUNT_COLUMNS, Counts, Summary},
 };
 
 /// Files open for writing at most. Around midnight there are two; late arrivals add one or two.
@@ -262,35 +262,54 @@ impl<'t> Sequence<'t> {
 
 fn add_summary(tx: &Transaction<'_>, summary: &Summary) -> rusqlite::Result<()> {
     let mut source = tx.prepare_cached(
-        "INSERT INTO sources (hostname, app_name, peer, first_seen, last_seen) VALUES (?1, ?2, ?3, ?4, ?5)          ON CONFLICT DO UPDATE SET first_seen = min(first_seen, excluded.first_seen),          last_seen = max(last_seen, excluded.last_seen)",
+        "INSERT INTO sources (hostname, app_name, peer, first_seen, last_seen) VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT DO UPDATE SET first_seen = min(first_seen, excluded.first_seen), \
+         last_seen = max(last_seen, excluded.last_seen)",
     )?;
     for seen in summary.sources() {
         let key = &seen.key;
         source.execute((&key.hostname, &key.app_name, &key.peer, seen.first, seen.last))?;
     }
-    let mut minute = tx.prepare_cached(
-        "INSERT INTO rollup_minute (minute, severity, events) VALUES (?1, ?2, ?3)          ON CONFLICT DO UPDATE SET events = events + excluded.events",
-    )?;
-    for count in summary.minutes() {
-        minute.execute((count.minute, count.severity, count.events))?;
+    let mut minute = tx.prepare_cached(&add_counts("rollup_minute", &["minute"]))?;
+    for (at, counts) in summary.minutes() {
+        minute.raw_bind_parameter(1, at)?;
+        bind_counts(&mut minute, 2, counts)?;
     }
-    let mut hour = tx.prepare_cached(
-        "INSERT INTO rollup_hour (hour, hostname, app_name, severity, events) VALUES (?1, ?2, ?3, ?4, ?5)          ON CONFLICT DO UPDATE SET events = events + excluded.events",
-    )?;
+    let mut hour = tx.prepare_cached(&add_counts("rollup_hour", &["hour", "hostname", "app_name"]))?;
     for count in summary.hours() {
-        hour.execute((
-            count.hour,
-            &count.hostname,
-            &count.app_name,
-            count.severity,
-            count.events,
-        ))?;
+        hour.raw_bind_parameter(1, count.hour)?;
+        hour.raw_bind_parameter(2, &count.hostname)?;
+        hour.raw_bind_parameter(3, &count.app_name)?;
+        bind_counts(&mut hour, 4, &count.counts)?;
     }
     if let Some((first, last)) = summary.sent() {
         tx.prepare_cached(
-            "INSERT INTO span (one, sent_first, sent_last) VALUES (1, ?1, ?2) ON CONFLICT DO UPDATE SET              sent_first = min(sent_first, excluded.sent_first), sent_last = max(sent_last, excluded.sent_last)",
+            "INSERT INTO span (one, sent_first, sent_last) VALUES (1, ?1, ?2) ON CONFLICT DO UPDATE SET \
+             sent_first = min(sent_first, excluded.sent_first), sent_last = max(sent_last, excluded.sent_last)",
         )?
         .execute((first, last))?;
     }
     Ok(())
+}
+
+/// Adds to the counts of a rollup.
+fn add_counts(table: &str, key: &[&str]) -> String {
+    let values: Vec<_> = (1..=key.len() + COUNT_COLUMNS.len())
+        .map(|number| format!("?{number}"))
+        .collect();
+    let sums = COUNT_COLUMNS.map(|column| format!("{column} = {column} + excluded.{column}"));
+    format!(
+        "INSERT INTO {table} ({}, {}) VALUES ({}) ON CONFLICT DO UPDATE SET {}",
+        key.join(", "),
+        COUNT_COLUMNS.join(", "),
+        values.join(", "),
+        sums.join(", ")
+    )
+}
+
+fn bind_counts(statement: &mut CachedStatement<'_>, first: usize, counts: &Counts) -> rusqlite::Result<()> {
+    for (parameter, count) in (first..).zip(counts) {
+        statement.raw_bind_parameter(parameter, count)?;
+    }
+    statement.raw_execute().map(drop)
 }

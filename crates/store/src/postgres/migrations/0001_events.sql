@@ -34,8 +34,8 @@ CREATE TABLE events (
     defects text[]
 ) PARTITION BY RANGE (received_at);
 
--- The one index of a partition that is being written.
-CREATE INDEX events_arrival ON events (received_at, id);
+-- The one index of a partition that is being written. Events of the same instant are few enough to be sorted by id.
+CREATE INDEX events_arrival ON events (received_at);
 
 -- What a clock before 2000 or after 2099 stamps; so such a clock makes no partitions.
 CREATE TABLE events_before PARTITION OF events FOR VALUES FROM (MINVALUE) TO ('2000-01-01 00:00:00+00');
@@ -52,7 +52,7 @@ CREATE TABLE batches (
 CREATE TABLE batches_before PARTITION OF batches FOR VALUES FROM (MINVALUE) TO ('2000-01-01');
 CREATE TABLE batches_after PARTITION OF batches FOR VALUES FROM ('2100-01-01') TO (MAXVALUE);
 
--- Who sends. Absent is ''; '*' holds those beyond the bound.
+-- Who sends. Absent is ''; '*' holds those beyond the bound. last_seen may be five seconds behind.
 CREATE TABLE sources (
     hostname text NOT NULL,
     app_name text NOT NULL,
@@ -63,20 +63,34 @@ CREATE TABLE sources (
     PRIMARY KEY (hostname, app_name, peer)
 ) WITH (fillfactor = 70);
 
--- Events by minute of arrival and severity; -1 is no severity.
+-- Events by minute of arrival, a column for each severity and one for events without.
 CREATE TABLE rollup_minute (
     minute timestamptz NOT NULL,
-    severity smallint NOT NULL,
-    events bigint NOT NULL,
-    PRIMARY KEY (minute, severity)
+    emerg bigint NOT NULL,
+    alert bigint NOT NULL,
+    crit bigint NOT NULL,
+    err bigint NOT NULL,
+    warning bigint NOT NULL,
+    notice bigint NOT NULL,
+    info bigint NOT NULL,
+    debug bigint NOT NULL,
+    none bigint NOT NULL,
+    PRIMARY KEY (minute)
 ) WITH (fillfactor = 70);
 
--- Events by hour of arrival, host, application and severity.
+-- The same by hour of arrival, host and application.
 CREATE TABLE rollup_hour (
     hour timestamptz NOT NULL,
     hostname text NOT NULL,
     app_name text NOT NULL,
-    severity smallint NOT NULL,
-    events bigint NOT NULL,
-    PRIMARY KEY (hour, hostname, app_name, severity)
+    emerg bigint NOT NULL,
+    alert bigint NOT NULL,
+    crit bigint NOT NULL,
+    err bigint NOT NULL,
+    warning bigint NOT NULL,
+    notice bigint NOT NULL,
+    info bigint NOT NULL,
+    debug bigint NOT NULL,
+    none bigint NOT NULL,
+    PRIMARY KEY (hour, hostname, app_name)
 ) WITH (fillfactor = 70);
