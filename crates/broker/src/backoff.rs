@@ -8,6 +8,7 @@ use rand::Rng;
 /// the same broker do not come back at the same moment.
 #[derive(Debug)]
 pub(crate) struct Backoff {
+    first: Duration,
     next: Duration,
     max: Duration,
 }
@@ -15,7 +16,16 @@ pub(crate) struct Backoff {
 impl Backoff {
     pub(crate) fn new(first: Duration, max: Duration) -> Self {
         let first = first.min(max);
-        Self { next: first, max }
+        Self {
+            first,
+            next: first,
+            max,
+        }
+    }
+
+    /// Starts again at the shortest pause.
+    pub(crate) fn reset(&mut self) {
+        self.next = self.first;
     }
 
     /// The pause before the next attempt.
@@ -31,12 +41,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_the_cap_() {
+    fn pauses_double_up_to_the_cap_and_start_again() {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(300));
         for full in [100, 200, 300, 300] {
             let pause = backoff.pause();
             let full = Duration::from_millis(full);
             assert!(pause <= full && pause >= full / 2, "{pause:?} of {full:?}");
         }
+        backoff.reset();
+        assert!(backoff.pause() <= Duration::from_millis(100));
     }
 }

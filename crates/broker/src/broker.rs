@@ -6,18 +6,16 @@ use settings::BrokerSettings;
 use tokio::sync::watch;
 
 use crate::{
+    amqp::Amqp,
     consumer::Consumer,
     counters::{CounterSnapshot, Counters},
     embedded::{self, Embedded, Limits},
     error::{ConnectError, ConsumeError, DeclareError, NotReady},
     name::QueueName,
-    publisher::{Outlet, Publisher},
+    publisher::{CONFIRM_TIMEOUT, Outlet, Publisher},
     state::BrokerState,
     topology::Topology,
 };
-
-/// How long a publish waits for its verdict before it counts as failed.
-const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A broker: RabbitMQ, or the embedded one. Clones are handles to the same connection.
 #[derive(Debug, Clone)]
@@ -29,6 +27,7 @@ pub struct Broker {
 
 #[derive(Debug, Clone)]
 enum Kind {
+    Amqp(Amqp),
     Embedded(Embedded),
 }
 
@@ -43,7 +42,7 @@ impl Broker {
     ///
     /// Settings that can never work: no AMQP address, a CA file that cannot be read, a folder that cannot be
     /// used or is in use.
-    pub async fn connect(settings: &BrokerSettings, _connection_name: &str) -> Result<Self, ConnectError> {
+    pub async fn connect(settings: &BrokerSettings, connection_name: &str) -> Result<Self, ConnectError> {
         let counters = Arc::new(Counters::default());
         let connecting = BrokerState::Connecting {
             since: std::time::Instant::now(),
@@ -51,11 +50,12 @@ impl Broker {
         };
         let (state_in, state) = watch::channel(connecting);
         let kind = match settings {
-            BrokerSettings::Amqp(_) => {
-                return Err(ConnectError::Url {
-                    problem: "RabbitMQ is not supported yet".into(),
-                });
-            }
+            BrokerSettings::Amqp(amqp) => Kind::Amqp(Amqp::connect(
+                amqp,
+                connection_name,
+                state_in,
+                Arc::clone(&counters),
+            )?),
             BrokerSettings::Embedded {
                 dir,
                 queue_bytes_max,
@@ -83,9 +83,7 @@ impl Broker {
     /// Why it cannot be used.
     pub async fn check(settings: &BrokerSettings) -> Result<String, ConnectError> {
         match settings {
-            BrokerSettings::Amqp(_) => Err(ConnectError::Url {
-                problem: "RabbitMQ is not supported yet".into(),
-            }),
+            BrokerSettings::Amqp(amqp) => Amqp::check(amqp).await,
             BrokerSettings::Embedded { dir, .. } => {
                 let dir = dir.clone();
                 blocking(move || embedded::check(&dir)).await
@@ -102,6 +100,7 @@ impl Broker {
     /// [`DeclareError::Conflict`] when a queue exists and is different.
     pub async fn declare(&self, topology: &Topology) -> Result<(), DeclareError> {
         match &self.kind {
+            Kind::Amqp(amqp) => amqp.declare(topology).await,
             Kind::Embedded(embedded) => embedded.declare(topology).await,
         }
     }
@@ -110,6 +109,7 @@ impl Broker {
     #[must_use]
     pub fn publisher(&self, unconfirmed_max: usize) -> Publisher {
         let outlet = match &self.kind {
+            Kind::Amqp(amqp) => amqp.outlet(unconfirmed_max),
             Kind::Embedded(embedded) => Outlet::Embedded(embedded.clone()),
         };
         let counters = Arc::clone(&self.counters);
@@ -135,6 +135,7 @@ impl Broker {
         stage: &'static str,
     ) -> Result<Consumer, ConsumeError> {
         match &self.kind {
+            Kind::Amqp(amqp) => amqp.consume(queue, prefetch, stage).await.map(Consumer::amqp),
             Kind::Embedded(embedded) => embedded
                 .consume(queue, prefetch, stage)
                 .await
@@ -177,6 +178,7 @@ impl Broker {
     /// verdict, both within a few seconds; then the connection is closed. Unsettled deliveries go back to their queues.
     pub async fn close(self) {
         match self.kind {
+            Kind::Amqp(amqp) => amqp.close().await,
             Kind::Embedded(embedded) => embedded.close().await,
         }
     }

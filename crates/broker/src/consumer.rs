@@ -1,6 +1,6 @@
 //! Consuming a queue.
 
-use crate::{delivery::Delivery, embedded};
+use crate::{amqp, delivery::Delivery, embedded};
 
 /// Deliveries of one queue, in order. Several consumers of a queue share its messages.
 ///
@@ -13,10 +13,17 @@ pub struct Consumer {
 
 #[derive(Debug)]
 enum Kind {
+    Amqp(amqp::Subscriber),
     Embedded(embedded::Subscriber),
 }
 
 impl Consumer {
+    pub(crate) fn amqp(subscriber: amqp::Subscriber) -> Self {
+        Self {
+            kind: Kind::Amqp(subscriber),
+        }
+    }
+
     pub(crate) fn embedded(subscriber: embedded::Subscriber) -> Self {
         Self {
             kind: Kind::Embedded(subscriber),
@@ -29,6 +36,7 @@ impl Consumer {
     /// [`Broker::close`]: crate::Broker::close
     pub async fn next(&mut self) -> Option<Delivery> {
         match &mut self.kind {
+            Kind::Amqp(subscriber) => subscriber.next().await,
             Kind::Embedded(subscriber) => subscriber.next().await,
         }
     }
@@ -36,6 +44,7 @@ impl Consumer {
     /// Takes no more deliveries. What was not handed over goes back to the queue; what was can still be settled.
     pub fn stop(&mut self) {
         match &mut self.kind {
+            Kind::Amqp(subscriber) => subscriber.stop(),
             Kind::Embedded(subscriber) => subscriber.stop(),
         }
     }

@@ -5,7 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::{counters::Counters, embedded, message::Death, name::Exchange, name::QueueName};
+use crate::{
+    amqp,
+    counters::Counters,
+    embedded,
+    message::{Death, Envelope},
+    name::Exchange,
+    name::QueueName,
+};
 
 /// A message that the broker has handed out and still holds. It ends in exactly one [`Disposition`]; one that
 /// is dropped without is given back, with a warning.
@@ -71,6 +78,7 @@ pub(crate) struct Origin {
 /// Who takes the dispositions.
 #[derive(Debug)]
 pub(crate) enum Settler {
+    Amqp(amqp::Settler),
     Embedded(embedded::Settler),
 }
 
@@ -83,13 +91,14 @@ impl Delivery {
             Disposition::Ack => self.receipt.finish(Settlement::Ack),
             Disposition::Requeue => self.receipt.finish(Settlement::Requeue),
             Disposition::DeadLetter(letter) => match &origin.settler {
+                Settler::Amqp(settler) => settler.dead_letter(self, letter).await,
                 Settler::Embedded(settler) => settler.dead_letter(self, letter).await,
             },
         }
     }
 
     /// What goes to `logferry.dead`: the whole delivery, its id kept, so that putting it back repeats nothing.
-    pub(crate) fn dead_message(&self, letter: DeadLetter) -> DeadMessage {
+    pub(crate) fn dead_letter(&self, letter: DeadLetter) -> Envelope {
         let origin = &self.receipt.origin;
         let death = Death {
             stage: origin.stage.to_owned(),
@@ -101,12 +110,13 @@ impl Delivery {
             exchange: self.exchange.unwrap_or(Exchange::Dead),
             routing_key: self.routing_key.clone(),
         };
-        DeadMessage {
+        Envelope {
             id: self.id,
+            exchange: Exchange::Dead,
             routing_key: format!("{}.{}", origin.stage, letter.reason),
             content_type: self.content_type.clone(),
             body: self.body.clone(),
-            death,
+            death: Some(death),
         }
     }
 
@@ -115,16 +125,6 @@ impl Delivery {
     pub fn queue(&self) -> &QueueName {
         &self.receipt.origin.queue
     }
-}
-
-/// A delivery on its way to `logferry.dead`.
-#[derive(Debug)]
-pub(crate) struct DeadMessage {
-    pub(crate) id: Option<Uuid>,
-    pub(crate) routing_key: String,
-    pub(crate) content_type: Option<String>,
-    pub(crate) body: Bytes,
-    pub(crate) death: Death,
 }
 
 /// The wall clock, in microseconds since 1970.
@@ -167,6 +167,7 @@ impl Receipt {
         }
         self.take_over();
         match &self.origin.settler {
+            Settler::Amqp(settler) => settler.settle(&self.origin, self.tag, settlement),
             Settler::Embedded(settler) => settler.settle(&self.origin, self.tag, settlement),
         }
     }

@@ -20,13 +20,14 @@ use crate::{
     counters::Counters,
     delivery::{DeadLetter, Delivery, Origin, Receipt, Settlement},
     embedded::{
-        database::{BodyReader, Database, Stored},
+        database::{BodyReader, Database},
         inbox::Inbox,
         reader::ReadRequest,
         writer::{Content, Op, Slot, Subscription, Writer},
     },
     error::{ConnectError, ConsumeError, DeclareError, PublishError},
-    name::{Exchange, QueueName},
+    message::Envelope,
+    name::QueueName,
     publisher::PublishRequest,
     state::BrokerState,
     topology::Topology,
@@ -236,15 +237,7 @@ impl Settler {
     /// Publishes the dead letter and acknowledges the delivery in one transaction.
     pub(crate) async fn dead_letter(&self, mut delivery: Delivery, letter: DeadLetter) {
         let origin = Arc::clone(&delivery.receipt.origin);
-        let message = delivery.dead_message(letter);
-        let stored = Stored {
-            id: message.id,
-            exchange: Exchange::Dead,
-            routing_key: message.routing_key,
-            content_type: message.content_type,
-            body: message.body,
-            death: Some(message.death),
-        };
+        let message = delivery.dead_letter(letter);
         let mut backoff = Backoff::new(crate::publisher::RETRY_PAUSE, crate::publisher::RETRY_PAUSE_MAX);
         loop {
             let (reply, done) = oneshot::channel();
@@ -252,7 +245,7 @@ impl Settler {
             let op = Op::DeadLetter {
                 queue,
                 seq,
-                message: Box::new(stored.clone()),
+                message: Box::new(message.clone()),
                 reply,
             };
             let pushed = self.inbox.push(op).map_err(|_closed| PublishError::Closed);
@@ -288,11 +281,15 @@ impl Subscriber {
                 None => self.current.insert(self.slots.recv().await?),
             };
             let message = match &mut slot.content {
-                Content::Here(message) => Some(Stored::clone(message)),
+                Content::Here(message) => Some(Envelope::clone(message)),
                 Content::Coming(coming) => coming.await.ok().flatten(),
             };
             let (seq, attempts) = (slot.seq, slot.attempts);
             self.current = None;
+            // What was handed out before the close could not be settled any more.
+            if self.broker.shared.inbox.is_closed() {
+                return None;
+            }
             match message {
                 Some(message) => return Some(self.delivery(seq, attempts, message)),
                 None => self.give_back(seq),
@@ -313,7 +310,7 @@ impl Subscriber {
         drop(self.broker.shared.inbox.push(Op::Cancel { consumer: self.id }));
     }
 
-    fn delivery(&self, seq: i64, attempts: u32, message: Stored) -> Delivery {
+    fn delivery(&self, seq: i64, attempts: u32, message: Envelope) -> Delivery {
         Delivery {
             body: message.body,
             id: message.id,

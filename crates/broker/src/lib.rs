@@ -37,6 +37,7 @@
 //! # }
 //! ```
 
+mod amqp;
 mod backoff;
 mod broker;
 mod consumer;

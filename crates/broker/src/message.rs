@@ -25,6 +25,30 @@ pub struct Message {
     pub death: Option<Death>,
 }
 
+/// A message on its way, ours or not: what is published, kept and delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Envelope {
+    pub(crate) id: Option<Uuid>,
+    pub(crate) exchange: Exchange,
+    pub(crate) routing_key: String,
+    pub(crate) content_type: Option<String>,
+    pub(crate) body: Bytes,
+    pub(crate) death: Option<Death>,
+}
+
+impl From<&Message> for Envelope {
+    fn from(message: &Message) -> Self {
+        Self {
+            id: Some(message.id),
+            exchange: message.exchange,
+            routing_key: message.routing_key.as_str().to_owned(),
+            content_type: Some(message.content_type.to_owned()),
+            body: message.body.clone(),
+            death: message.death.clone(),
+        }
+    }
+}
+
 /// Why, where and when a message became a dead letter, and where it goes when it is put back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Death {

@@ -9,14 +9,21 @@ use std::{
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     time::Sleep,
 };
 
 use crate::{
-    backoff::Backoff, counters::Counters, embedded, error::PublishError, message::Message, state::BrokerState,
+    backoff::Backoff,
+    counters::Counters,
+    embedded,
+    error::PublishError,
+    message::{Envelope, Message},
+    state::BrokerState,
 };
 
+/// How long a publish waits for its verdict before it counts as failed.
+pub(crate) const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 /// The first pause of [`Publisher::deliver`] after a failure.
 pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// Its longest one: a full queue is looked at again at least this often.
@@ -45,13 +52,14 @@ struct Inner {
 /// Where requests go. There is always room: each request holds one of the publisher's slots.
 #[derive(Debug)]
 pub(crate) enum Outlet {
+    Amqp(mpsc::Sender<Box<PublishRequest>>),
     Embedded(embedded::Embedded),
 }
 
 /// A message on its way, with the one who waits for the verdict.
 #[derive(Debug)]
 pub(crate) struct PublishRequest {
-    pub(crate) message: Message,
+    pub(crate) message: Envelope,
     pub(crate) verdict: Verdict,
 }
 
@@ -106,6 +114,10 @@ impl Publisher {
     /// [`PublishError::TimedOut`] when it had to wait too long, so that the message was not published;
     /// [`PublishError::Closed`].
     pub async fn publish(&self, message: &Message) -> Result<Confirm, PublishError> {
+        self.publish_envelope(message.into()).await
+    }
+
+    async fn publish_envelope(&self, message: Envelope) -> Result<Confirm, PublishError> {
         let after = self.inner.confirm_timeout;
         let deadline = tokio::time::Instant::now() + after;
         let slot = match tokio::time::timeout_at(deadline, self.slot()).await {
@@ -125,11 +137,13 @@ impl Publisher {
             published_at: Instant::now(),
             _slot: slot,
         };
-        let request = Box::new(PublishRequest {
-            message: message.clone(),
-            verdict,
-        });
+        let request = Box::new(PublishRequest { message, verdict });
         match &self.inner.outlet {
+            Outlet::Amqp(requests) => {
+                if let Err(refused) = requests.try_send(request) {
+                    refused.into_inner().verdict.resolve(Err(PublishError::Closed));
+                }
+            }
             Outlet::Embedded(embedded) => embedded.publish(request),
         }
         let deadline = Box::pin(tokio::time::sleep(after));
@@ -149,15 +163,19 @@ impl Publisher {
     /// Only what trying again does not mend: [`PublishError::Unroutable`], [`PublishError::TooLarge`],
     /// [`PublishError::Closed`].
     pub async fn deliver(&self, message: &Message) -> Result<(), PublishError> {
+        self.deliver_envelope(&message.into()).await
+    }
+
+    pub(crate) async fn deliver_envelope(&self, message: &Envelope) -> Result<(), PublishError> {
         let mut backoff = Backoff::new(RETRY_PAUSE, RETRY_PAUSE_MAX);
         loop {
-            let verdict = match self.publish(message).await {
+            let verdict = match self.publish_envelope(message.clone()).await {
                 Ok(confirm) => confirm.await,
                 Err(error) => Err(error),
             };
             match verdict {
                 Err(error) if error.is_transient() => {
-                    tracing::debug!(%error, id = %message.id, "publish failed, trying again");
+                    tracing::debug!(%error, id = ?message.id, "publish failed, trying again");
                     tokio::time::sleep(backoff.pause()).await;
                 }
                 verdict => return verdict,

@@ -2,7 +2,10 @@
 //!
 //! A body is stored once, in `message`; each queue that has it has a row in `entry`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
@@ -10,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     error::ConnectError,
-    message::Death,
+    message::{Death, Envelope},
     name::{BindingKey, Exchange},
 };
 
@@ -66,17 +69,6 @@ const SCHEMA: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
-/// A message as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stored {
-    pub(crate) id: Option<Uuid>,
-    pub(crate) exchange: Exchange,
-    pub(crate) routing_key: String,
-    pub(crate) content_type: Option<String>,
-    pub(crate) body: Bytes,
-    pub(crate) death: Option<Death>,
-}
-
 /// A row of `queue`, with its bindings and the number of its last entry.
 #[derive(Debug)]
 pub(crate) struct QueueRow {
@@ -124,6 +116,8 @@ impl Database {
             },
         };
         let connection = Connection::open(&path).map_err(database)?;
+        // Nobody else writes; whoever does all the same is an error to be told, not waited for.
+        connection.busy_timeout(Duration::ZERO).map_err(database)?;
         let tables: i64 = connection
             .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
             .map_err(database)?;
@@ -244,7 +238,7 @@ impl Database {
             .map(drop)
     }
 
-    pub(crate) fn insert_message(&self, seq: i64, message: &Stored) -> rusqlite::Result<()> {
+    pub(crate) fn insert_message(&self, seq: i64, message: &Envelope) -> rusqlite::Result<()> {
         self.connection
             .prepare_cached(
                 "INSERT INTO message (seq, id, exchange, routing_key, content_type, body) VALUES (?, ?, ?, ?, ?, ?)",
@@ -397,7 +391,7 @@ impl BodyReader {
             })
     }
 
-    pub(crate) fn message(&self, seq: i64) -> rusqlite::Result<Option<Stored>> {
+    pub(crate) fn message(&self, seq: i64) -> rusqlite::Result<Option<Envelope>> {
         let mut statement = self.connection.prepare_cached(
             "SELECT id, exchange, routing_key, content_type, body,
                     (SELECT count(*) FROM death WHERE death.seq = message.seq) FROM message WHERE seq = ?",
@@ -405,7 +399,7 @@ impl BodyReader {
         let found = statement
             .query_row([seq], |row| {
                 let id: Option<[u8; 16]> = row.get(0)?;
-                let stored = Stored {
+                let stored = Envelope {
                     id: id.map(Uuid::from_bytes),
                     exchange: exchange(row, 1)?,
                     routing_key: row.get(2)?,

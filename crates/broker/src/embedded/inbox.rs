@@ -55,6 +55,10 @@ impl<T> Inbox<T> {
         self.arrived.notify_one();
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().is_closed
+    }
+
     /// Waits for items and moves them to `into`, in order, until the sum of `weight` reaches `weight_max`.
     /// Returns false when the inbox is closed and empty.
     pub(crate) fn take(&self, into: &mut Vec<T>, weight: impl Fn(&T) -> usize, weight_max: usize) -> bool {

@@ -4,7 +4,8 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
-    embedded::database::{EntryRow, QueueRow, Stored},
+    embedded::database::{EntryRow, QueueRow},
+    message::Envelope,
     name::{BindingKey, Exchange, NameError, QueueName},
 };
 
@@ -39,7 +40,7 @@ pub(crate) struct QueueState {
 pub(crate) struct Ready {
     pub(crate) entry: EntryRow,
     /// `None` when it must be read from the file.
-    pub(crate) message: Option<Arc<Stored>>,
+    pub(crate) message: Option<Arc<Envelope>>,
 }
 
 impl QueueState {
@@ -64,7 +65,7 @@ impl QueueState {
     }
 
     /// A new message was written.
-    pub(crate) fn published(&mut self, entry: EntryRow, message: Option<&Arc<Stored>>) {
+    pub(crate) fn published(&mut self, entry: EntryRow, message: Option<&Arc<Envelope>>) {
         self.messages += 1;
         self.bytes += entry.bytes;
         if self.loaded_to == self.last_seq && self.ready.len() < READY_MAX {
@@ -141,8 +142,8 @@ mod tests {
         }
     }
 
-    fn stored() -> Arc<Stored> {
-        Arc::new(Stored {
+    fn stored() -> Arc<Envelope> {
+        Arc::new(Envelope {
             id: None,
             exchange: Exchange::Received,
             routing_key: "a".into(),

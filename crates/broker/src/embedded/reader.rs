@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::embedded::{
-    database::{BodyReader, Stored},
-    inbox::Inbox,
+use crate::{
+    embedded::{database::BodyReader, inbox::Inbox},
+    message::Envelope,
 };
 
 /// Requests taken from the inbox at a time.
@@ -17,7 +17,7 @@ const TAKE_MAX: usize = 64;
 pub(crate) struct ReadRequest {
     pub(crate) seq: i64,
     /// Gets `None` when the message cannot be read; it is given back then.
-    pub(crate) reply: oneshot::Sender<Option<Stored>>,
+    pub(crate) reply: oneshot::Sender<Option<Envelope>>,
 }
 
 /// Answers requests in order, until the inbox is closed and empty.

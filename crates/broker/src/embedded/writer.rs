@@ -14,13 +14,13 @@ use crate::{
     counters::Counters,
     delivery::{Settlement, now_micros},
     embedded::{
-        database::{Database, EntryRow, Stored},
+        database::{Database, EntryRow},
         inbox::Inbox,
         queue::{QueueState, Ready},
         reader::ReadRequest,
     },
     error::{ConsumeError, DeclareError, PublishError},
-    message::Death,
+    message::{Death, Envelope},
     name::{Exchange, NameError, QueueName},
     publisher::PublishRequest,
     state::BrokerState,
@@ -52,7 +52,7 @@ pub(crate) enum Op {
     DeadLetter {
         queue: i64,
         seq: i64,
-        message: Box<Stored>,
+        message: Box<Envelope>,
         reply: oneshot::Sender<Result<(), PublishError>>,
     },
     Declare {
@@ -88,8 +88,8 @@ pub(crate) struct Slot {
 
 #[derive(Debug)]
 pub(crate) enum Content {
-    Here(Arc<Stored>),
-    Coming(oneshot::Receiver<Option<Stored>>),
+    Here(Arc<Envelope>),
+    Coming(oneshot::Receiver<Option<Envelope>>),
 }
 
 /// Limits of every queue.
@@ -243,7 +243,7 @@ impl Writer {
     fn apply_all(&mut self, ops: &[Op]) -> Result<(), LoadError> {
         for op in ops {
             let outcome = match op {
-                Op::Publish(request) => Outcome::Published(self.publish(request)?),
+                Op::Publish(request) => Outcome::Published(self.store(&Arc::new(request.message.clone()))?),
                 Op::Settle {
                     queue,
                     seq,
@@ -255,7 +255,7 @@ impl Writer {
                 Op::DeadLetter {
                     queue, seq, message, ..
                 } => {
-                    let published = self.store(&Arc::new(Stored::clone(message)))?;
+                    let published = self.store(&Arc::new(Envelope::clone(message)))?;
                     if published.is_ok() {
                         self.settle(*queue, *seq, Settlement::Ack)?;
                     }
@@ -276,20 +276,8 @@ impl Writer {
         Ok(())
     }
 
-    fn publish(&mut self, request: &PublishRequest) -> rusqlite::Result<Result<(), PublishError>> {
-        let message = &request.message;
-        self.store(&Arc::new(Stored {
-            id: Some(message.id),
-            exchange: message.exchange,
-            routing_key: message.routing_key.as_str().to_owned(),
-            content_type: Some(message.content_type.to_owned()),
-            body: message.body.clone(),
-            death: message.death.clone(),
-        }))
-    }
-
     /// Writes a message and an entry for each queue that takes it; all of them or none.
-    fn store(&mut self, message: &Arc<Stored>) -> rusqlite::Result<Result<(), PublishError>> {
+    fn store(&mut self, message: &Arc<Envelope>) -> rusqlite::Result<Result<(), PublishError>> {
         let bytes = message.body.len() as u64;
         let targets = self.route(message.exchange, &message.routing_key);
         if targets.is_empty() {
@@ -325,7 +313,7 @@ impl Writer {
         &mut self,
         targets: &[usize],
         entry: EntryRow,
-        message: Option<&Arc<Stored>>,
+        message: Option<&Arc<Envelope>>,
     ) -> rusqlite::Result<()> {
         for &index in targets {
             let Some(queue) = self.queues.get_mut(index) else {

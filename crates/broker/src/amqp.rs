@@ -1,0 +1,255 @@
+//! RabbitMQ, through lapin.
+//!
+//! There are two connections: when the broker blocks publishers it stops reading from connections that have
+//! published, so that acks on the same one would wait with them. The second is made when something is consumed.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use settings::AmqpSettings;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    amqp::{
+        consume::{Shared, Task},
+        declare::Limits,
+        endpoint::Endpoint,
+        link::{Link, StateTeller, Supervisor},
+    },
+    backoff::Backoff,
+    counters::Counters,
+    error::{ConnectError, ConsumeError, DeclareError},
+    name::QueueName,
+    publisher::{CONFIRM_TIMEOUT, Outlet, PublishRequest, Publisher},
+    state::BrokerState,
+    topology::Topology,
+};
+
+mod consume;
+mod declare;
+mod endpoint;
+mod headers;
+mod ledger;
+mod link;
+mod publish;
+mod settle;
+
+pub(crate) use self::{consume::Subscriber, settle::Settler};
+
+/// The first pause after a failed attempt.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// How long [`Amqp::close`] waits for verdicts and dispositions.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Dead letters under way per consumer. They are few, and whole batches.
+const DEAD_UNCONFIRMED_MAX: usize = 8;
+
+/// A handle to the connections. When the last one is gone, and the last publisher and consumer, they are closed.
+#[derive(Debug, Clone)]
+pub(crate) struct Amqp {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    endpoint: Endpoint,
+    name: String,
+    limits: Limits,
+    backoff_max: Duration,
+    state: watch::Sender<BrokerState>,
+    counters: Arc<Counters>,
+    publishing: Link,
+    /// Made with the first consumer.
+    consuming: Mutex<Option<Link>>,
+    /// Publishers and consumers.
+    workers: TaskTracker,
+    /// Connections.
+    supervisors: TaskTracker,
+    /// Workers finish what they have.
+    stop: CancellationToken,
+    /// Connections end.
+    hang_up: CancellationToken,
+}
+
+/// Publishes the dead letters of a consumer, with a publisher that is made for the first of them.
+#[derive(Debug)]
+pub(crate) struct DeadLetters {
+    broker: Amqp,
+    publisher: OnceLock<Publisher>,
+}
+
+impl Amqp {
+    /// Starts to connect, in the background.
+    pub(crate) fn connect(
+        settings: &AmqpSettings,
+        name: &str,
+        state: watch::Sender<BrokerState>,
+        counters: Arc<Counters>,
+    ) -> Result<Self, ConnectError> {
+        let endpoint = Endpoint::new(settings)?;
+        let hang_up = CancellationToken::new();
+        let supervisors = TaskTracker::new();
+        let backoff_max = settings.reconnect_backoff_max;
+        let (publishing, supervisor) = Link::start(Supervisor {
+            endpoint: endpoint.clone(),
+            name: name.to_owned(),
+            backoff: Backoff::new(RETRY_PAUSE, backoff_max),
+            state: StateTeller {
+                state: Some(state.clone()),
+                counters: Arc::clone(&counters),
+            },
+            counters: Arc::clone(&counters),
+            hang_up: hang_up.clone(),
+        });
+        supervisors.spawn(supervisor);
+        let limits = Limits {
+            queue_bytes_max: settings.queue_bytes_max,
+            delivery_limit: settings.delivery_limit,
+        };
+        let inner = Inner {
+            endpoint,
+            name: name.to_owned(),
+            limits,
+            backoff_max,
+            state,
+            counters,
+            publishing,
+            consuming: Mutex::new(None),
+            workers: TaskTracker::new(),
+            supervisors,
+            stop: CancellationToken::new(),
+            hang_up,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    pub(crate) async fn check(settings: &AmqpSettings) -> Result<String, ConnectError> {
+        let endpoint = Endpoint::new(settings)?;
+        let session = endpoint.open("logferry check").await?;
+        session.close().await;
+        Ok(endpoint.address.to_string())
+    }
+
+    pub(crate) async fn declare(&self, topology: &Topology) -> Result<(), DeclareError> {
+        let mut link = self.inner.publishing.clone();
+        let timeout = self.inner.endpoint.connect_timeout();
+        let unavailable = || DeclareError::Unavailable {
+            problem: self.inner.state.borrow().to_string(),
+        };
+        let session = tokio::time::timeout(timeout, link.up())
+            .await
+            .map_err(|_elapsed| unavailable())?;
+        let session = session.ok_or(DeclareError::Closed)?;
+        // While the broker blocks us it does not even answer this.
+        tokio::time::timeout(timeout, declare::declare(&session, topology, self.inner.limits))
+            .await
+            .unwrap_or_else(|_elapsed| Err(unavailable()))
+    }
+
+    /// The way in for a publisher's requests.
+    pub(crate) fn outlet(&self, unconfirmed_max: usize) -> Outlet {
+        let (requests_in, requests) = mpsc::channel::<Box<PublishRequest>>(unconfirmed_max.max(1));
+        let broker = self.clone();
+        let backoff = Backoff::new(RETRY_PAUSE, self.inner.backoff_max);
+        let (link, stop) = (self.inner.publishing.clone(), self.inner.stop.clone());
+        self.inner.workers.spawn(async move {
+            publish::run(requests, link, backoff, stop).await;
+            // The connection is kept until here.
+            drop(broker);
+        });
+        Outlet::Amqp(requests_in)
+    }
+
+    pub(crate) async fn consume(
+        &self,
+        queue: &QueueName,
+        prefetch: u16,
+        stage: &'static str,
+    ) -> Result<Subscriber, ConsumeError> {
+        let shared = Arc::new(Shared::new(self.inner.limits.delivery_limit));
+        // Dropped while it waits, this stops the task.
+        let subscriber = Subscriber::new(Arc::clone(&shared));
+        let (first_in, first) = oneshot::channel();
+        let task = Task {
+            shared,
+            link: self.consuming(),
+            queue: queue.clone(),
+            prefetch: prefetch.max(1),
+            stage,
+            dead_letters: Arc::new(DeadLetters {
+                broker: self.clone(),
+                publisher: OnceLock::new(),
+            }),
+            counters: Arc::clone(&self.inner.counters),
+            backoff: Backoff::new(RETRY_PAUSE, self.inner.backoff_max),
+            stop: self.inner.stop.clone(),
+            first: Some(first_in),
+        };
+        self.inner.workers.spawn(task.run());
+        first.await.unwrap_or(Err(ConsumeError::Closed))?;
+        Ok(subscriber)
+    }
+
+    /// The connection for consumers.
+    fn consuming(&self) -> Link {
+        let mut consuming = self.inner.consuming.lock();
+        let link = consuming.get_or_insert_with(|| {
+            let (link, supervisor) = Link::start(Supervisor {
+                endpoint: self.inner.endpoint.clone(),
+                name: format!("{} (consumers)", self.inner.name),
+                backoff: Backoff::new(RETRY_PAUSE, self.inner.backoff_max),
+                state: StateTeller {
+                    state: None,
+                    counters: Arc::clone(&self.inner.counters),
+                },
+                counters: Arc::clone(&self.inner.counters),
+                hang_up: self.inner.hang_up.clone(),
+            });
+            self.inner.supervisors.spawn(supervisor);
+            link
+        });
+        link.clone()
+    }
+
+    pub(crate) async fn close(&self) {
+        self.inner.state.send_replace(BrokerState::Closed);
+        self.inner.stop.cancel();
+        self.inner.workers.close();
+        if tokio::time::timeout(DRAIN_TIMEOUT, self.inner.workers.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the broker did not answer everything before the connection was closed");
+        }
+        self.inner.hang_up.cancel();
+        self.inner.supervisors.close();
+        self.inner.supervisors.wait().await;
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.hang_up.cancel();
+    }
+}
+
+impl DeadLetters {
+    fn publisher(&self) -> &Publisher {
+        self.publisher.get_or_init(|| {
+            let inner = &self.broker.inner;
+            Publisher::new(
+                self.broker.outlet(DEAD_UNCONFIRMED_MAX),
+                DEAD_UNCONFIRMED_MAX,
+                inner.state.subscribe(),
+                Arc::clone(&inner.counters),
+                CONFIRM_TIMEOUT,
+            )
+        })
+    }
+}

@@ -1,0 +1,285 @@
+//! Where RabbitMQ is and how one connection to it is made. What is special about it: a connection that does not
+//! answer, or that the broker has blocked, can still be ended at once, by shutting its socket down.
+
+use std::{
+    fmt,
+    net::{Shutdown, TcpStream},
+    os::fd::AsFd,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use lapin::{
+    AsyncTcpStream, Connection, ConnectionProperties, ErrorKind,
+    tcp::{RustlsConnector, RustlsConnectorConfig},
+    uri::{AMQPScheme, AMQPUri},
+};
+use parking_lot::Mutex;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use settings::AmqpSettings;
+
+use crate::error::ConnectError;
+
+/// How long a close may take before the socket is shut down.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Everything that a connection needs.
+#[derive(Clone)]
+pub(crate) struct Endpoint {
+    uri: AMQPUri,
+    tls: Option<RustlsConnector>,
+    connect_timeout: Duration,
+    /// Host, port and vhost, for people: the address without the password.
+    pub(crate) address: Arc<str>,
+}
+
+/// One connection, ended when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) connection: Connection,
+    socket: Socket,
+    /// RabbitMQ's `max_message_size`, once it has told us; 0 before.
+    body_bytes_max: AtomicU64,
+}
+
+/// A second handle to the connection's socket. lapin cannot end a connection that the broker blocks (it writes
+/// nothing then, not even the close) or whose handshake gets no answer; shutting the socket down ends both.
+#[derive(Debug, Clone, Default)]
+struct Socket(Arc<Mutex<Option<TcpStream>>>);
+
+impl Endpoint {
+    pub(crate) fn new(settings: &AmqpSettings) -> Result<Self, ConnectError> {
+        let url = settings.url.expose();
+        let mut uri: AMQPUri = url.parse().map_err(|problem: String| {
+            // Some of the parser's messages repeat the address, with the password in it.
+            let problem = if problem.contains(url) {
+                "it has no host".to_owned()
+            } else {
+                problem
+            };
+            ConnectError::Url { problem }
+        })?;
+        if let Some(host) = ipv6_host(url) {
+            // The parser takes `[::1]` for no host at all, and puts `localhost` there.
+            host.clone_into(&mut uri.authority.host);
+        }
+        let seconds = u16::try_from(settings.heartbeat.as_secs()).unwrap_or(u16::MAX);
+        uri.query.heartbeat = Some(seconds.max(1));
+        let tls = match uri.scheme {
+            AMQPScheme::AMQP => None,
+            AMQPScheme::AMQPS => Some(connector(settings.tls_ca_file.as_deref())?),
+        };
+        let address = format!(
+            "RabbitMQ at {}:{}, vhost {:?}",
+            uri.authority.host, uri.authority.port, uri.vhost
+        );
+        Ok(Self {
+            uri,
+            tls,
+            connect_timeout: settings.connect_timeout,
+            address: address.into(),
+        })
+    }
+
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
+    }
+
+    /// Makes a connection that RabbitMQ shows as `name`.
+    pub(crate) async fn open(&self, name: &str) -> Result<Session, ConnectError> {
+        let refused = |problem: String| ConnectError::Refused {
+            address: self.address.to_string(),
+            problem,
+        };
+        let runtime = lapin::runtime::default_runtime().map_err(|error| refused(error.to_string()))?;
+        let properties = ConnectionProperties::default().with_connection_name(name.into());
+        let socket = Socket::default();
+        let (tls, timeout) = (self.tls.clone(), self.connect_timeout);
+        let slot = socket.clone();
+        let connecting = Connection::connector(
+            self.uri.clone(),
+            runtime,
+            async move |uri: AMQPUri, runtime| {
+                let addrs = runtime.to_socket_addrs((uri.authority.host.clone(), uri.authority.port));
+                let stream = tokio::time::timeout(timeout, AsyncTcpStream::connect(&runtime, addrs))
+                    .await
+                    .unwrap_or_else(|_elapsed| Err(std::io::ErrorKind::TimedOut.into()))?;
+                if let AsyncTcpStream::Plain(plain) = &stream {
+                    *slot.0.lock() = Some(TcpStream::from(plain.get_ref().as_fd().try_clone_to_owned()?));
+                }
+                match &tls {
+                    None => Ok(stream),
+                    Some(connector) => Ok(stream.into_rustls(connector, &uri.authority.host).await?),
+                }
+            },
+            properties,
+        );
+        match tokio::time::timeout(timeout, connecting).await {
+            Ok(Ok(connection)) => Ok(Session {
+                connection,
+                socket,
+                body_bytes_max: AtomicU64::new(0),
+            }),
+            Ok(Err(error)) => Err(refused(describe(&error))),
+            Err(_elapsed) => {
+                socket.shut_down();
+                Err(ConnectError::TimedOut {
+                    address: self.address.to_string(),
+                    after: timeout,
+                })
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Endpoint").field(&self.address).finish()
+    }
+}
+
+impl Session {
+    /// Says goodbye, and does not wait long for an answer.
+    pub(crate) async fn close(&self) {
+        if self.connection.status().blocked() {
+            return self.socket.shut_down();
+        }
+        let goodbye = self.connection.close(200, "closed".into());
+        if let Ok(Err(error)) = tokio::time::timeout(CLOSE_TIMEOUT, goodbye).await {
+            tracing::debug!(%error, "connection was closed already");
+        }
+        self.socket.shut_down();
+    }
+}
+
+impl Session {
+    /// The largest body that the broker takes, if that is known.
+    pub(crate) fn body_bytes_max(&self) -> Option<u64> {
+        Some(self.body_bytes_max.load(Ordering::Relaxed)).filter(|max| *max > 0)
+    }
+
+    pub(crate) fn learn_body_bytes_max(&self, max: u64) {
+        self.body_bytes_max.store(max, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.socket.shut_down();
+    }
+}
+
+impl Socket {
+    fn shut_down(&self) {
+        if let Some(socket) = self.0.lock().take()
+            && let Err(error) = socket.shutdown(Shutdown::Both)
+        {
+            tracing::trace!(%error, "socket was closed already");
+        }
+    }
+}
+
+/// What went wrong, without the layers around it.
+pub(crate) fn describe(error: &lapin::Error) -> String {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => error.get_message().to_string(),
+        ErrorKind::IOError(error) => error.to_string(),
+        _ => error.to_string(),
+    }
+}
+
+/// The host of an address that gives it as `[…]`.
+fn ipv6_host(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    host.strip_prefix('[')?.split_once(']').map(|(host, _)| host)
+}
+
+/// Trusts the CA of the settings, or else those of the system.
+fn connector(ca_file: Option<&Path>) -> Result<RustlsConnector, ConnectError> {
+    let Some(path) = ca_file else {
+        return RustlsConnectorConfig::new_with_native_certs()
+            .and_then(RustlsConnectorConfig::connector_with_no_client_auth)
+            .map_err(|source| ConnectError::CaFile {
+                path: "(the system's certificates)".into(),
+                source,
+            });
+    };
+    let unusable = |source| ConnectError::CaFile {
+        path: path.to_owned(),
+        source,
+    };
+    let pem = std::fs::read(path).map_err(unusable)?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| unusable(std::io::Error::other(error)))?;
+    if certificates.is_empty() {
+        return Err(unusable(std::io::Error::other("there is no certificate in it")));
+    }
+    RustlsConnectorConfig::default()
+        .with_parsable_certificates(certificates)
+        .connector_with_no_client_auth()
+        .map_err(unusable)
+}
+
+#[cfg(test)]
+mod tests {
+    use settings::Secret;
+
+    use super::*;
+
+    fn endpoint(url: &str) -> Result<Endpoint, ConnectError> {
+        Endpoint::new(&AmqpSettings {
+            url: Secret::new(url.into()),
+            tls_ca_file: None,
+            connect_timeout: Duration::from_secs(1),
+            heartbeat: Duration::from_secs(10),
+            reconnect_backoff_max: Duration::from_secs(1),
+            queue_bytes_max: 1,
+            delivery_limit: 1,
+        })
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let endpoint = endpoint("amqp://user:hunter2@rabbit.example:5673/logs").unwrap();
+        let shown = format!("{endpoint:?}");
+        assert!(
+            shown.contains("rabbit.example:5673") && shown.contains("logs"),
+            "{shown}"
+        );
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn refused_addresses_do_not_show_their_password() {
+        for url in [
+            "amqp:user:hunter2",
+            "amqp://user:hunter2@host:port/",
+            "http://user:hunter2@host/",
+            "hunter2",
+        ] {
+            let refused = endpoint(url).unwrap_err().to_string();
+            assert!(!refused.contains("hunter2"), "{refused}");
+            assert!(refused.contains("broker.url"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_is_a_host() {
+        assert_eq!(ipv6_host("amqp://a:b@[::1]:5672/%2f"), Some("::1"));
+        assert_eq!(ipv6_host("amqp://[fe80::1]"), Some("fe80::1"));
+        assert_eq!(ipv6_host("amqp://a:[b]@host/[c]"), None);
+        assert!(
+            endpoint("amqp://[::1]:5672/v")
+                .unwrap()
+                .address
+                .contains("::1:5672")
+        );
+    }
+}

@@ -1,0 +1,60 @@
+//! What every broker must do, tried on the embedded one and on a real RabbitMQ.
+
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod suite;
+
+use fixture::Fixture;
+
+/// Runs each function of the suite on both kinds of broker.
+macro_rules! contract {
+    ($($module:ident::$name:ident),* $(,)?) => {
+        mod embedded {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    crate::$module::$name(crate::Fixture::embedded()).await;
+                }
+            )*
+        }
+
+        mod rabbitmq {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    crate::$module::$name(crate::Fixture::rabbitmq(stringify!($module) == "faults").await).await;
+                }
+            )*
+        }
+    };
+}
+
+contract![
+    suite::a_publish_is_confirmed_and_delivered,
+    suite::unroutable_messages_are_told_from_routed_ones,
+    suite::a_requeued_delivery_comes_back_first_and_is_counted,
+    suite::a_dead_letter_tells_where_it_comes_from,
+    suite::poison_is_dead_lettered_at_the_delivery_limit,
+    suite::a_full_queue_refuses_and_takes_again,
+    suite::prefetch_bounds_what_is_unsettled,
+    suite::a_dropped_delivery_is_given_back,
+    suite::consumers_compete,
+    suite::messages_arrive_in_the_order_of_publishing,
+    suite::acks_in_any_order_leave_nothing_behind,
+    suite::what_is_unsettled_at_the_close_is_delivered_again,
+    suite::a_stopped_consumer_gives_back_what_it_did_not_hand_over,
+    suite::large_bodies_pass,
+    suite::unconfirmed_publishes_are_bounded,
+    suite::a_missing_queue_is_told,
+    suite::declaring_twice_changes_nothing,
+    suite::a_different_queue_is_refused_and_named,
+    suite::a_closed_broker_says_so,
+    suite::each_bound_queue_gets_its_own_copy,
+    faults::what_was_unsettled_is_delivered_again_after_a_lost_connection,
+    faults::blocked_publishers_wait_and_go_on,
+    faults::nothing_is_lost_when_the_broker_restarts_in_mid_flow,
+    faults::a_body_that_is_too_large_is_refused_and_the_others_pass,
+];
