@@ -3,6 +3,7 @@
 
 use std::{borrow::Cow, collections::HashSet};
 
+use super::scan::find_quote_or_backslash;
 use crate::{defects::Defects, value::Value};
 
 /// Values in one text at most, so that a frame of commas does not take many times its size in memory.
@@ -198,24 +199,28 @@ impl<'a> Reader<'a> {
     /// A string whose opening quotation mark was taken. Control characters, which RFC 8259 wants escaped, mean
     /// themselves.
     fn string(&mut self) -> Result<Cow<'a, str>, Defects> {
-        let len = memchr::memchr2(b'"', b'\\', self.rest()).ok_or(Defects::BAD_JSON)?;
-        let head = self.text.get(self.at..self.at + len).ok_or(Defects::BAD_JSON)?;
+        let mut text = Cow::Borrowed(self.unescaped());
+        loop {
+            let next = self.rest().first();
+            self.at += 1;
+            match next {
+                Some(b'"') => return Ok(text),
+                Some(b'\\') => {
+                    let text = text.to_mut();
+                    text.push(self.escaped()?);
+                    text.push_str(self.unescaped());
+                }
+                _ => return Err(Defects::BAD_JSON),
+            }
+        }
+    }
+
+    /// What is in front of the next quotation mark or backslash, or of the end.
+    fn unescaped(&mut self) -> &'a str {
+        let len = find_quote_or_backslash(self.rest());
+        let text = self.text.get(self.at..self.at + len).unwrap_or_default();
         self.at += len;
-        if self.rest().first() == Some(&b'"') {
-            self.at += 1;
-            return Ok(Cow::Borrowed(head));
-        }
-        let mut text = head.to_owned();
-        while self.rest().first() == Some(&b'\\') {
-            self.at += 1;
-            let escaped = self.escaped()?;
-            text.push(escaped);
-            let len = memchr::memchr2(b'"', b'\\', self.rest()).ok_or(Defects::BAD_JSON)?;
-            text.push_str(self.text.get(self.at..self.at + len).ok_or(Defects::BAD_JSON)?);
-            self.at += len;
-        }
-        self.at += 1;
-        Ok(Cow::Owned(text))
+        text
     }
 
     /// The character that the escape behind a backslash means.

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, mem};
 
+use smallvec::{SmallVec, smallvec};
+
 use super::{
     cursor::Cursor,
     header,
@@ -113,12 +115,19 @@ fn alias(name: &[u8]) -> Option<Slot> {
 /// Our own names first, then aliases, each in the order in which they came; what finds its slot taken or has a
 /// value that the slot does not take goes to `fields`, like all the others.
 fn take_members<'a>(mut members: Members<'a>, event: &mut Event<'a>, zone: &Zone) {
+    let mut is_taken: SmallVec<[_; 32]> = smallvec![false; members.len()];
+    let slots: SmallVec<[_; 32]> = members.iter().map(|(name, _)| slot(name)).collect();
     for own in [true, false] {
-        members.retain_mut(|(name, value)| match slot(name) {
-            Some((slot, is_own)) if is_own == own => !fill(slot, value, event, zone),
-            _ => true,
-        });
+        for (((_, value), slot), is_taken) in members.iter_mut().zip(&slots).zip(&mut is_taken) {
+            if let Some((slot, is_own)) = *slot
+                && is_own == own
+            {
+                *is_taken = fill(slot, value, event, zone);
+            }
+        }
     }
+    let mut is_taken = is_taken.into_iter();
+    members.retain(|_| is_taken.next() == Some(false));
     if event.fields.is_empty() {
         event.fields = members;
     } else {
@@ -148,7 +157,7 @@ fn fill<'a>(slot: Slot, value: &mut Value<'a>, event: &mut Event<'a>, zone: &Zon
         Slot::Hostname => set(&mut event.hostname, || text(value, defects)),
         Slot::AppName => set(&mut event.app_name, || text(value, defects)),
         Slot::Procid => set(&mut event.procid, || match value {
-            Value::Integer(number) => Some(Cow::Owned(number.to_string())),
+            Value::Integer(number) => Some(Cow::Owned(itoa::Buffer::new().format(*number).to_owned())),
             _ => text(value, defects),
         }),
         Slot::Msgid => set(&mut event.msgid, || text(value, defects)),
