@@ -124,7 +124,7 @@ impl Grammar {
         header::priority(&mut cursor, event);
         let mut first = cursor;
         first.skip_spaces();
-        if first.peek() == Some(b'{') {
+        if first.peek() == Some(b'{') || first.eat(object::COOKIE) {
             return object::read(first, cursor, event, zone);
         }
         if rfc5424::read(cursor, event, zone) || rfc3164::read(cursor, event, zone) {

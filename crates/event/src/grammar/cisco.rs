@@ -71,7 +71,7 @@ impl<'a> Parts<'a> {
         if cursor.eat("[") {
             let pid = cursor.take_digits();
             self.process = Some((label, pid));
-            return (cursor.eat("]") && cursor.peek() == Some(b':')).then_some(());
+            return (!pid.is_empty() && cursor.eat("]") && cursor.peek() == Some(b':')).then_some(());
         }
         match label.parse() {
             Ok(number) => self.sequence = Some(number),

@@ -20,13 +20,15 @@ use crate::{
     value::Value,
 };
 
-/// The text behind a header: the message, or what a JSON object behind the cookie `@cee:` (Common Event Expression,
-/// as rsyslog, syslog-ng and their libraries write it) says. Where that is no object, the text is the message,
-/// cookie and all.
+/// What says that a JSON object comes: Common Event Expression, as rsyslog, syslog-ng and their libraries write it.
+pub(super) const COOKIE: &str = "@cee:";
+
+/// The text behind a header: the message, or what a JSON object behind the cookie says. Where that is no object, the
+/// text is the message, cookie and all.
 pub(super) fn read_message<'a>(cursor: Cursor<'a>, event: &mut Event<'a>, zone: &Zone) {
     let mut ahead = cursor;
     ahead.skip_spaces();
-    if ahead.eat("@cee:") {
+    if ahead.eat(COOKIE) {
         read(ahead, cursor, event, zone);
     } else {
         event.message = cursor.rest_as_text();

@@ -780,6 +780,7 @@ fn cee_cookie() {
         r#"<13>Nov 21 10:00:00 h a[1]: @cee: {"msg":"text","host":"other","n":1}"#,
         r#"user.notice 2026-11-21T10:00:00Z host=h app=a procid=1 msg="text" host:"other" n:1"#,
     );
+    check(r#"@cee:{"msg":"text"}"#, r#"msg="text""#);
     check(
         r#"<13>1 - h a - - - @cee:{"msg":"text"}"#,
         r#"user.notice host=h app=a msg="text""#,
