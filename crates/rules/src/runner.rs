@@ -235,4 +235,6 @@ pub(crate) fn utc() -> TimeZone {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
