@@ -399,3 +399,85 @@ fn a_builder_begins_anew_in_used_memory() {
         event_payload(std::slice::from_ref(event), Compression::None)
     );
 }
+
+/// The bytes of the document's example that is marked `kind`.
+fn example(document: &str, kind: &str) -> Vec<u8> {
+    let (_, behind) = document
+        .split_once(&format!("```hex {kind}\n"))
+        .expect("the example is there");
+    let (text, _) = behind.split_once("```").expect("the example ends");
+    let digits: String = text.split_whitespace().collect();
+    let byte = |at| u8::from_str_radix(digits.get(at..at + 2).expect("an even number of digits"), 16);
+    (0..digits.len())
+        .step_by(2)
+        .map(|at| byte(at).expect("digits"))
+        .collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let line = |line: &[u8]| {
+        line.iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    bytes.chunks(24).map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// `proto/batch.md` shows what is written and read.
+#[test]
+fn the_document_s_examples_are_what_is_written() {
+    let document = include_str!("../../../../proto/batch.md");
+    let lines: [&[u8]; 2] = [b"<13>one", b"<13>1 - h a - - [x k=\"v\"] two"];
+    let frame = |bytes: &[u8]| Received {
+        bytes: bytes.to_vec(),
+        peer_addr: "192.0.2.1:40000".to_owned(),
+        ..some_frames().remove(0)
+    };
+    let mut frames = lines.map(frame);
+    frames[1].received_at = Timestamp::from_micros(frames[0].received_at.as_micros() + 500);
+    let raw = raw_payload(&frames, Compression::None);
+    assert_eq!(hex(&example(document, "raw")), hex(&raw));
+
+    let mut scratch = Vec::new();
+    let mut batch = RawBatch::decode(&raw, &mut scratch, MAX).unwrap();
+    let grammar = Grammar::new(GrammarOptions::default());
+    let mut events = Vec::new();
+    while let Some(frame) = batch.next_frame().unwrap() {
+        events.push(Event {
+            raw: None,
+            ..grammar.parse(&frame, batch.id(), batch.listener())
+        });
+    }
+    assert_eq!(
+        hex(&example(document, "events")),
+        hex(&event_payload(&events, Compression::None))
+    );
+    for event in &events {
+        assert!(document.contains(&format!("`{}`", event.id)), "{}", event.id);
+    }
+
+    let payload = example(document, "events");
+    let mut scratch = Vec::new();
+    let mut batch = EventBatch::decode(&payload, &mut scratch, MAX).unwrap();
+    assert_eq!(
+        (batch.listener(), batch.route(), batch.len()),
+        ("tcp", "default", 2)
+    );
+    for event in &events {
+        assert_eq!(batch.next_event().unwrap().as_ref(), Some(event));
+    }
+}
+
+#[test]
+fn the_document_lists_all_defects() {
+    let document = include_str!("../../../../proto/batch.md");
+    for defect in Defects::all().iter() {
+        let row = format!(
+            "| {} | `{}` |",
+            defect.bits().trailing_zeros(),
+            defect.words().collect::<String>()
+        );
+        assert!(document.contains(&row), "{row}");
+    }
+}
