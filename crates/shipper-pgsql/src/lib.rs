@@ -19,6 +19,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use broker::{Broker, BrokerState, Consumer, Delivery, QueueName};
+use parking_lot::Mutex;
 use service::{Component, Context};
 use settings::ShipperPgsqlSettings;
 use store::Store;
@@ -43,6 +44,9 @@ const MAINTENANCE_PAUSE: Duration = Duration::from_secs(300);
 
 /// Pause after maintenance that failed.
 const MAINTENANCE_RETRY: Duration = Duration::from_secs(5);
+
+/// Or a transaction commits at this many bytes: rows have no size of their own, and memory has.
+const TRANSACTION_BYTES_MAX: usize = 32 << 20;
 
 /// Dead letters on their way at once.
 const DEAD_LETTERS_MAX: usize = 64;
@@ -118,6 +122,7 @@ impl Shipper {
             batch_bytes_max: self.settings.batch_bytes_max,
             meters: Meters::new(&self.ctx.metrics),
             health: store_health.clone(),
+            spare: Mutex::default(),
             give_up: give_up.clone(),
         });
         let upkeep = keep_up(self.store.clone(), store_health.clone(), self.ctx.stop.clone());
@@ -192,7 +197,7 @@ async fn ship(
     let mut writers = JoinSet::new();
     let mut load = writer.empty_load();
     loop {
-        let is_full = load.rows() >= settings.transaction_rows_max;
+        let is_full = load.rows() >= settings.transaction_rows_max || load.size() >= TRANSACTION_BYTES_MAX;
         let due = load.since().map(|since| since + settings.transaction_age_max);
         let is_due = is_full || due.is_some_and(|due| due <= Instant::now());
         tokio::select! {

@@ -39,6 +39,10 @@ impl Load {
         self.group.rows()
     }
 
+    pub(crate) fn size(&self) -> usize {
+        self.group.size()
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.deliveries.is_empty()
     }

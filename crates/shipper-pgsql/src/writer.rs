@@ -9,6 +9,7 @@ use broker::{DeadLetter, Death, Delivery, Disposition, Exchange, Message, Publis
 use bytes::Bytes;
 use event::{Compression, DecodeError, EventBatch, EventBatchBuilder, PayloadKind};
 use futures_util::future::try_join_all;
+use parking_lot::Mutex;
 use rand::Rng;
 use service::Component;
 use store::{Appended, Group, RefusedRow, Store, StoreError};
@@ -38,6 +39,9 @@ pub(crate) struct Writer {
     pub(crate) batch_bytes_max: usize,
     pub(crate) meters: Meters,
     pub(crate) health: Component,
+    /// Groups that were written, to be filled again: their memory is as large as a transaction. There are never more
+    /// than writers and one.
+    pub(crate) spare: Mutex<Vec<Group>>,
     /// Cancelled when the drain takes too long.
     pub(crate) give_up: CancellationToken,
 }
@@ -52,7 +56,8 @@ enum Abandoned {
 
 impl Writer {
     pub(crate) fn empty_load(&self) -> Load {
-        Load::new(self.store.group(self.batch_bytes_max))
+        let spare = self.spare.lock().pop();
+        Load::new(spare.unwrap_or_else(|| self.store.group(self.batch_bytes_max)))
     }
 
     /// Writes the load, however long it takes, and acknowledges its deliveries; or gives them back.
@@ -62,7 +67,11 @@ impl Writer {
         } = load;
         let settled = u32::try_from(deliveries.len()).unwrap_or(u32::MAX);
         match self.commit(group, &deliveries).await {
-            Ok(()) => settle(deliveries, &Disposition::Ack).await,
+            Ok(mut written) => {
+                settle(deliveries, &Disposition::Ack).await;
+                written.clear();
+                self.spare.lock().push(written);
+            }
             Err(abandoned) => {
                 match abandoned {
                     Abandoned::GivenUp => {
@@ -78,7 +87,7 @@ impl Writer {
         self.meters.counters.settled(settled);
     }
 
-    async fn commit(&self, mut group: Group, deliveries: &[Delivery]) -> Result<(), Abandoned> {
+    async fn commit(&self, mut group: Group, deliveries: &[Delivery]) -> Result<Group, Abandoned> {
         let mut pause = PAUSE;
         loop {
             let started = Instant::now();
@@ -94,7 +103,7 @@ impl Writer {
                     self.meters
                         .committed(written, offered, started.elapsed(), &self.store);
                     self.health.ready();
-                    return Ok(());
+                    return Ok(group);
                 }
                 Ok(Appended::Refused(rows)) => {
                     self.dead_letter_rows(&rows, deliveries).await?;

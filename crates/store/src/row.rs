@@ -95,6 +95,12 @@ pub(crate) fn put_row<'a>(out: &mut BytesMut, event: &'a Event<'_>, route: &str)
     writer.text(route);
     match event.raw.as_deref() {
         Some(raw) => writer.sized(raw),
+        // What had to be replaced stands there as it was, as JSON, which can say what the store cannot hold.
+        None if !writer.is_exact => {
+            let mut json = Vec::new();
+            event::format::json::write_event(event, &mut json);
+            writer.sized(&json);
+        }
         None => writer.null(),
     }
     let mut defects = event.defects;

@@ -118,6 +118,19 @@ pub(super) async fn what_cannot_be_stored_is_marked(fixture: &Fixture) {
     assert_eq!(found.timestamp, None);
     assert_eq!(found.raw.unwrap(), b"raw \0".as_slice());
     assert_eq!(found.defects, Defects::UNSTORABLE);
+
+    // Where the bytes were not kept, the event is kept as it was.
+    let mut event = super::fixture::event(NOON + 1, "made by a rule");
+    event.fields = vec![("made".into(), Value::String("a\0b".into()))];
+    fixture.put(&[event]).await;
+    let found = fixture
+        .search(&SearchRequest::default())
+        .await
+        .rows
+        .remove(0)
+        .event;
+    let raw: serde_json::Value = serde_json::from_slice(&found.raw.unwrap()).unwrap();
+    assert_eq!(raw["fields"]["made"], "a\0b");
 }
 
 pub(super) async fn times_at_the_edge_of_the_calendar_are_stored(fixture: &Fixture) {

@@ -29,7 +29,7 @@ CREATE TABLE events (
     tls_peer text,
     listener text NOT NULL,
     route text NOT NULL,
-    -- The bytes as received, where they were kept.
+    -- The bytes as received, where they were kept; where not, and `defects` has `unstorable`: the event as JSON, as it was.
     raw bytea,
     defects text[]
 ) PARTITION BY RANGE (received_at);
