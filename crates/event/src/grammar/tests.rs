@@ -807,3 +807,35 @@ fn frame_defects_stay() {
     assert_eq!(event.tls_peer.as_deref(), Some("client.example.com"));
     assert_eq!(event.id, EventId::derive(source, 7, frame.received_at));
 }
+
+#[test]
+fn broken_clocks_of_ours_stop_nothing() {
+    for micros in [
+        i64::MIN,
+        i64::MIN + 1,
+        -62_167_219_200_000_001,
+        0,
+        i64::MAX - 1,
+        i64::MAX,
+    ] {
+        let grammar = Grammar::new(GrammarOptions {
+            time_zone: TimeZone::get("Europe/Berlin").unwrap(),
+        });
+        for line in [
+            "<13>Nov 21 10:00:00 h",
+            "<13>Feb 29 10:00:00 h",
+            "<13>Dec 31 23:59:59 h",
+        ] {
+            let frame = Frame {
+                position: 0,
+                received_at: Timestamp::from_micros(micros),
+                peer_addr: "",
+                tls_peer: None,
+                defects: FrameDefects::empty(),
+                bytes: line.as_bytes(),
+            };
+            let event = grammar.parse(&frame, BatchId::mint(), "tcp");
+            assert_eq!(event.hostname.as_deref(), Some("h"), "{micros}");
+        }
+    }
+}

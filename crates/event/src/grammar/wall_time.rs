@@ -64,8 +64,12 @@ impl WallTime {
             Offset::Minutes(minutes) => Some(minutes),
         };
         let seconds = self.seconds - i64::from(offset_minutes.unwrap_or(0)) * 60;
+        // A year that follows from a broken clock of ours may be past what the type holds.
+        let micros = seconds
+            .saturating_mul(1_000_000)
+            .saturating_add(i64::from(self.micros));
         EventTime {
-            at: Timestamp::from_micros(seconds * 1_000_000 + i64::from(self.micros)),
+            at: Timestamp::from_micros(micros),
             offset_minutes,
             fraction_digits: self.fraction_digits,
         }
