@@ -4,6 +4,7 @@ mod appending;
 mod fixture;
 mod postgres;
 mod searching;
+mod tls;
 
 /// Every case on every store.
 macro_rules! on_every_store {
