@@ -26,6 +26,30 @@ pub enum DestinationError {
         /// What is wrong with it.
         source: TemplateError,
     },
+    /// Two that write the same files.
+    #[error(
+        "shipper_fs.destination {name:?}: dir and path are those of {other:?}; give one destination both routes"
+    )]
+    SameFiles {
+        /// The destination.
+        name: String,
+        /// The one before it.
+        other: String,
+    },
+}
+
+/// All of them, checked one by one and beside each other.
+pub(crate) fn compile(all: &[DestinationSettings]) -> Result<Vec<Destination>, DestinationError> {
+    for (at, one) in all.iter().enumerate() {
+        let mut before = all.iter().take(at);
+        if let Some(other) = before.find(|other| (&other.dir, &other.path) == (&one.dir, &one.path)) {
+            return Err(DestinationError::SameFiles {
+                name: one.name.clone(),
+                other: other.name.clone(),
+            });
+        }
+    }
+    all.iter().map(Destination::new).collect()
 }
 
 /// A destination that can be written.

@@ -9,8 +9,8 @@
 //!
 //! Start more of them, on the same queue, to ship more: processes that write to the same folder take turns, a group each.
 //! They must be on one machine, or on a file system whose locks hold between machines. No other program may write to
-//! the files; renaming and removing them, as log rotation does, is fine. Two destinations must not lead to the same file
-//! by different `dir`s.
+//! the files; renaming and removing them, as log rotation does, is fine. Two destinations must not lead to the same
+//! file: give one of them both routes instead.
 
 mod destination;
 mod disk;
@@ -78,8 +78,7 @@ const UNDECODABLE: &str = "undecodable";
 /// # Errors
 /// The first mistake.
 pub fn check(settings: &ShipperFsSettings) -> Result<(), DestinationError> {
-    let mut destinations = settings.destinations.iter();
-    destinations.try_for_each(|destination| Destination::new(destination).map(drop))
+    destination::compile(&settings.destinations).map(drop)
 }
 
 /// Ships until `ctx.stop` is cancelled, and returns after the drain.
@@ -123,8 +122,7 @@ impl Shipper {
             !settings.destinations.is_empty(),
             "there is nowhere to write to: settings have no [[shipper_fs.destination]]"
         );
-        let destinations: Result<Arc<[_]>, _> = settings.destinations.iter().map(Destination::new).collect();
-        let destinations = destinations?;
+        let destinations: Arc<[_]> = destination::compile(&settings.destinations)?.into();
         let health = ctx.health.component(STAGE);
         let files_health = ctx.health.component("files");
         let files_max = (settings.open_files_max / destinations.len()).max(1);
@@ -251,6 +249,7 @@ fn start_threads(
         results,
         used: used_in,
         readiness,
+        has_given_up: false,
     };
     let runtime = Handle::current();
     let threads = vec![

@@ -177,6 +177,8 @@ pub(crate) struct Shelver<D> {
     pub(crate) results: mpsc::Sender<Settled<D>>,
     pub(crate) used: mpsc::Sender<Vec<Part>>,
     pub(crate) readiness: Readiness,
+    /// A group was given back. Later ones may rely on its lines, so they are given back too.
+    pub(crate) has_given_up: bool,
 }
 
 impl<D> Shelver<D> {
@@ -197,7 +199,8 @@ impl<D> Shelver<D> {
 
     async fn write_group(&mut self, mut group: Group<D>) {
         for index in 0..self.writers.len() {
-            if !self.write_part(&mut group, index).await {
+            if self.has_given_up || !self.write_part(&mut group, index).await {
+                self.has_given_up = true;
                 return send(&self.results, Settled::GivenBack(group.held)).await;
             }
         }

@@ -363,6 +363,12 @@ async fn a_start_needs_a_destination_and_good_templates() {
     let start = "shipper_fs.destination \"all\": path: unknown name {hostnam}; allowed are ";
     assert!(error.to_string().starts_with(start), "{error}");
     assert!(check(&scene.settings).is_err());
+    let dir = scene.path("all");
+    scene.settings.destinations = ["a", "b"]
+        .map(|name| destination(name, &dir, "x", &[name]))
+        .into();
+    let error = check(&scene.settings).unwrap_err().to_string();
+    assert!(error.contains("dir and path are those of \"a\""), "{error}");
     scene.settings.destinations.clear();
     let error = run(&scene.settings, scene.broker.clone(), ctx())
         .await

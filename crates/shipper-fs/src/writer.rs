@@ -131,7 +131,7 @@ impl Writer {
             packer,
             disk,
         };
-        writer.take_back(&locked)?;
+        writer.recover(&locked)?;
         Ok(writer)
     }
 
@@ -167,7 +167,7 @@ impl Writer {
             .collect();
 
         let locked = self.acquire()?;
-        self.take_back(&locked)?;
+        self.recover(&locked)?;
         let repeated: Vec<BatchId> = {
             let recent = self.journal.recent();
             let recent = recent.lock();
@@ -292,6 +292,14 @@ impl Writer {
         })
     }
 
+    /// Takes back what was found half done.
+    fn recover(&mut self, locked: &Locked) -> Result<(), WriteError> {
+        if let Some(pending) = self.journal.pending() {
+            tracing::info!(files = pending.len(), "taking back a commit that did not end");
+        }
+        self.take_back(locked)
+    }
+
     /// Makes the files as they were before a commit that did not end, of this process or of another.
     fn take_back(&mut self, _: &Locked) -> Result<(), WriteError> {
         let Some(pending) = self.journal.pending() else {
@@ -301,7 +309,6 @@ impl Writer {
             let path = self.root.full_path(&growth.path);
             self.cut(growth).map_err(failed("cut back", &path))?;
         }
-        tracing::info!(files = pending.len(), "took back a commit that was not finished");
         self.journal
             .undone(&self.disk)
             .map_err(failed("write", &self.journal_path))

@@ -1,4 +1,6 @@
-//! A group that another process wrote a part of, between forming and writing.
+//! Groups between forming and writing: another process writes a part, or time runs out.
+
+use std::{fs, path::Path};
 
 use event::{Compression, Event, EventBatchBuilder, EventId, Timestamp};
 use service::Context;
@@ -8,7 +10,7 @@ use super::*;
 use crate::{
     destination::Destination,
     disk::{Disk, NoFaults},
-    group::Fate,
+    group::{Fate, Formatted},
     journal::Bounds,
 };
 
@@ -21,43 +23,35 @@ fn batch(message: &str) -> Bytes {
     builder.finish(Compression::None).into()
 }
 
-#[tokio::test]
-async fn what_another_process_wrote_meanwhile_is_not_written_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let destinations: Arc<[Destination]> = [Destination::new(&DestinationSettings {
+fn destinations(dir: &Path) -> Arc<[Destination]> {
+    let settings = DestinationSettings {
         name: "all".into(),
-        dir: dir.path().into(),
+        dir: dir.into(),
         path: "file".into(),
         format: FileFormat::Template("{message}".into()),
         compression: FileCompression::None,
         routes: Vec::new(),
-    })
-    .unwrap()]
-    .into();
-    let open = || Writer::open(&destinations[0], 1, Bounds::default(), Disk::new(NoFaults)).unwrap();
-    let (ours, mut theirs) = (open(), open());
-    let mut formatter = Formatter::new(Arc::clone(&destinations), vec![ours.recent()], 1 << 20);
+    };
+    [Destination::new(&settings).unwrap()].into()
+}
 
-    let bodies = ["one", "two", "three"].map(batch);
-    let mut group = Group::new(vec![Part::default()]);
-    for (number, body) in bodies.iter().enumerate() {
-        let batch = formatter.format(body, &mut group.parts, &HashSet::new()).unwrap();
-        assert_eq!((batch.fate, batch.events), (Fate::Formatted, 1));
-        group.push(Held {
-            body: body.clone(),
-            delivery: number,
-            batch,
-        });
-    }
-    let mut twice = vec![Part::default()];
-    formatter.format(&bodies[1], &mut twice, &HashSet::new()).unwrap();
-    theirs.commit(&twice[0]).unwrap();
+fn open(destinations: &[Destination]) -> Writer {
+    Writer::open(&destinations[0], 1, Bounds::default(), Disk::new(NoFaults)).unwrap()
+}
 
+/// A writing thread to be, the way in and the way out.
+fn shelver(
+    destinations: &Arc<[Destination]>,
+) -> (
+    Shelver<usize>,
+    mpsc::Sender<Group<usize>>,
+    mpsc::Receiver<Settled<usize>>,
+) {
     let ctx = Context::new(Duration::from_secs(1));
     let meters = Meters::new(&ctx.metrics);
-    let (groups_in, groups) = mpsc::channel(1);
-    let (results, mut results_out) = mpsc::channel(1);
-    let (used, _used_out) = mpsc::channel(1);
+    let (groups_in, groups) = mpsc::channel(4);
+    let (results, results_out) = mpsc::channel(4);
+    let (used, _) = mpsc::channel(1);
     let shared = Shared {
         limits: Limits {
             age_max: Duration::ZERO,
@@ -71,27 +65,92 @@ async fn what_another_process_wrote_meanwhile_is_not_written_again() {
         meters: meters.clone(),
         give_up: CancellationToken::new(),
     };
+    let writer = open(destinations);
+    let formatter = Formatter::new(Arc::clone(destinations), vec![writer.recent()], 1 << 20);
+    let health = ctx.health.component("files");
     let shelver = Shelver {
         shared: Arc::new(shared),
-        writers: vec![ours],
+        writers: vec![writer],
         formatter,
         groups,
         results,
         used,
-        readiness: Readiness::new(
-            ctx.health.component("files"),
-            meters,
-            ["all".to_owned()].into_iter(),
-        ),
+        readiness: Readiness::new(health, meters, ["all".to_owned()].into_iter()),
+        has_given_up: false,
     };
-    groups_in.send(group).await.unwrap();
-    drop(groups_in);
+    (shelver, groups_in, results_out)
+}
+
+fn add(
+    formatter: &mut Formatter,
+    group: &mut Group<usize>,
+    body: &Bytes,
+    delivery: usize,
+    in_flight: &[BatchId],
+) -> Formatted {
+    let in_flight = in_flight.iter().copied().collect();
+    let batch = formatter.format(body, &mut group.parts, &in_flight).unwrap();
+    group.push(Held {
+        body: body.clone(),
+        delivery,
+        batch,
+    });
+    batch
+}
+
+fn numbers(held: &[Held<usize>]) -> Vec<usize> {
+    held.iter().map(|held| held.delivery).collect()
+}
+
+#[tokio::test]
+async fn what_another_process_wrote_meanwhile_is_not_written_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let destinations = destinations(dir.path());
+    let (mut shelver, groups, mut results) = shelver(&destinations);
+    let bodies = ["one", "two", "three"].map(batch);
+    let mut group = Group::new(vec![Part::default()]);
+    for (number, body) in bodies.iter().enumerate() {
+        let batch = add(&mut shelver.formatter, &mut group, body, number, &[]);
+        assert_eq!((batch.fate, batch.events), (Fate::Formatted, 1));
+    }
+    let mut theirs = Group::new(vec![Part::default()]);
+    add(&mut shelver.formatter, &mut theirs, &bodies[1], 0, &[]);
+    open(&destinations).commit(&theirs.parts[0]).unwrap();
+
+    groups.send(group).await.unwrap();
+    drop(groups);
     shelver.write().await;
-    let Some(Settled::Written(held)) = results_out.recv().await else {
+    let Some(Settled::Written(held)) = results.recv().await else {
         panic!("not written");
     };
-    let deliveries: Vec<_> = held.iter().map(|held| held.delivery).collect();
-    assert_eq!(deliveries, [0, 1, 2]);
-    let text = std::fs::read_to_string(dir.path().join("file")).unwrap();
+    assert_eq!(numbers(&held), [0, 1, 2]);
+    let text = fs::read_to_string(dir.path().join("file")).unwrap();
     assert_eq!(text, "two\none\nthree\n");
+}
+
+#[tokio::test]
+async fn a_repeat_is_not_acknowledged_when_the_first_was_given_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let destinations = destinations(dir.path());
+    let (mut shelver, groups, mut results) = shelver(&destinations);
+    fs::create_dir(dir.path().join("file")).unwrap();
+    let body = batch("one");
+    let (mut first, mut second) = (
+        Group::new(vec![Part::default()]),
+        Group::new(vec![Part::default()]),
+    );
+    let batch = add(&mut shelver.formatter, &mut first, &body, 0, &[]);
+    let repeat = add(&mut shelver.formatter, &mut second, &body, 1, &[batch.id]);
+    assert_eq!((batch.fate, repeat.fate), (Fate::Formatted, Fate::Repeated));
+    groups.send(first).await.unwrap();
+    groups.send(second).await.unwrap();
+    drop(groups);
+    shelver.shared.give_up.cancel();
+    shelver.write().await;
+    for number in [0, 1] {
+        let Some(Settled::GivenBack(held)) = results.recv().await else {
+            panic!("not given back");
+        };
+        assert_eq!(numbers(&held), [number]);
+    }
 }
