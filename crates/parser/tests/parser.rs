@@ -1,6 +1,10 @@
-//! The parser on the embedded broker: what comes out for what goes in, and what becomes of the deliveries.
+//! The parser on a broker: what comes out for what goes in, and what becomes of the deliveries.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -9,18 +13,55 @@ use event::{
     BatchId, Compression, EventBatch, FrameDefects, PayloadKind, RawBatchBuilder, Severity, Timestamp,
 };
 use service::{Context, StageCounters};
-use settings::{BrokerSettings, ProgramSettings, RawPolicy, Settings};
+use settings::{AmqpSettings, BrokerSettings, ProgramSettings, RawPolicy, Secret, Settings};
 use tempfile::TempDir;
-use testkit::eventually;
+use testkit::{RabbitVhost, eventually};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const BYTES_MAX: usize = 1 << 24;
 
+/// Which broker.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Embedded,
+    RabbitMq,
+}
+
+/// What holds for both.
+macro_rules! on_both {
+    ($($case:ident),* $(,)?) => {
+        mod embedded {
+            $(#[tokio::test]
+            async fn $case() {
+                super::$case(super::Kind::Embedded).await;
+            })*
+        }
+
+        mod rabbitmq {
+            $(#[tokio::test]
+            async fn $case() {
+                super::$case(super::Kind::RabbitMq).await;
+            })*
+        }
+    };
+}
+
+on_both!(
+    each_frame_becomes_one_event,
+    a_raw_batch_that_comes_again_gives_the_same_ids,
+    a_parser_that_ends_in_between_repeats_ids_and_loses_nothing,
+    what_rules_drop_is_counted_and_acknowledged,
+    events_of_a_route_that_nobody_takes_go_to_the_dead_letters,
+    what_is_no_raw_batch_goes_to_the_dead_letters_as_it_is,
+    a_stop_finishes_what_is_in_flight,
+);
+
 /// A broker with a queue `out` that takes the routes `default` and `audit`, and settings for a parser on it.
 struct Bench {
     _dir: TempDir,
+    _vhost: Option<RabbitVhost>,
     broker: Broker,
     settings: Settings,
 }
@@ -44,15 +85,32 @@ fn name(text: &str) -> QueueName {
 }
 
 impl Bench {
-    async fn new(programs: &[&str]) -> Self {
+    async fn new(kind: Kind, programs: &[&str]) -> Self {
         let dir = TempDir::new().unwrap();
-        let mut settings = Settings {
-            broker: BrokerSettings::Embedded {
-                dir: dir.path().to_owned(),
-                queue_bytes_max: 1 << 30,
-                delivery_limit: 20,
-            },
-            ..Settings::default()
+        let mut settings = Settings::default();
+        let (queue_bytes_max, delivery_limit) = (1 << 30, 20);
+        let vhost = match kind {
+            Kind::Embedded => {
+                settings.broker = BrokerSettings::Embedded {
+                    dir: dir.path().to_owned(),
+                    queue_bytes_max,
+                    delivery_limit,
+                };
+                None
+            }
+            Kind::RabbitMq => {
+                let vhost = testkit::rabbitmq();
+                settings.broker = BrokerSettings::Amqp(AmqpSettings {
+                    url: Secret::new(vhost.url().to_owned()),
+                    tls_ca_file: None,
+                    connect_timeout: Duration::from_secs(5),
+                    heartbeat: Duration::from_secs(10),
+                    reconnect_backoff_max: Duration::from_secs(1),
+                    queue_bytes_max,
+                    delivery_limit,
+                });
+                Some(vhost)
+            }
         };
         settings.parser.threads = 2;
         settings.parser.programs = programs
@@ -65,6 +123,7 @@ impl Bench {
             })
             .collect();
         let broker = Broker::connect(&settings.broker, "test").await.unwrap();
+        broker.wait_ready(DEADLINE).await.unwrap();
         let keys = ["default", "audit"].map(|key| BindingKey::new(key).unwrap());
         broker
             .declare(&Topology::new([(name("out"), keys.to_vec())]))
@@ -72,6 +131,7 @@ impl Bench {
             .unwrap();
         Self {
             _dir: dir,
+            _vhost: vhost,
             broker,
             settings,
         }
@@ -187,9 +247,8 @@ fn messages(out: &Out) -> Vec<&str> {
         .collect()
 }
 
-#[tokio::test]
-async fn each_frame_becomes_one_event() {
-    let bench = Bench::new(&[]).await;
+async fn each_frame_becomes_one_event(kind: Kind) {
+    let bench = Bench::new(kind, &[]).await;
     let running = bench.start();
     let id = bench
         .send(&[
@@ -227,9 +286,8 @@ async fn each_frame_becomes_one_event() {
     running.stop().await;
 }
 
-#[tokio::test]
-async fn a_raw_batch_that_comes_again_gives_the_same_ids() {
-    let bench = Bench::new(&["if .severity == \"err\" { route(\"audit\") }"]).await;
+async fn a_raw_batch_that_comes_again_gives_the_same_ids(kind: Kind) {
+    let bench = Bench::new(kind, &["if .severity == \"err\" { route(\"audit\") }"]).await;
     let running = bench.start();
     let id = BatchId::mint();
     let lines: [&[u8]; 3] = [
@@ -252,9 +310,8 @@ async fn a_raw_batch_that_comes_again_gives_the_same_ids() {
     running.stop().await;
 }
 
-#[tokio::test]
-async fn a_parser_that_ends_in_between_repeats_ids_and_loses_nothing() {
-    let bench = Bench::new(&[]).await;
+async fn a_parser_that_ends_in_between_repeats_ids_and_loses_nothing(kind: Kind) {
+    let bench = Bench::new(kind, &[]).await;
     let mut expected = BTreeSet::new();
     for batch in 0..20 {
         let line = format!("<13>1 - - - - - - {batch}");
@@ -286,9 +343,8 @@ async fn a_parser_that_ends_in_between_repeats_ids_and_loses_nothing() {
     second.stop().await;
 }
 
-#[tokio::test]
-async fn what_rules_drop_is_counted_and_acknowledged() {
-    let bench = Bench::new(&["if .severity == \"debug\" { drop(\"debug\") }"]).await;
+async fn what_rules_drop_is_counted_and_acknowledged(kind: Kind) {
+    let bench = Bench::new(kind, &["if .severity == \"debug\" { drop(\"debug\") }"]).await;
     let running = bench.start();
     bench
         .send(&[b"<15>1 - - - - - - no", b"<15>1 - - - - - - no"])
@@ -306,9 +362,8 @@ async fn what_rules_drop_is_counted_and_acknowledged() {
     running.stop().await;
 }
 
-#[tokio::test]
-async fn events_of_a_route_that_nobody_takes_go_to_the_dead_letters() {
-    let bench = Bench::new(&["if .severity == \"err\" { route(\"nowhere.at.all\") }"]).await;
+async fn events_of_a_route_that_nobody_takes_go_to_the_dead_letters(kind: Kind) {
+    let bench = Bench::new(kind, &["if .severity == \"err\" { route(\"nowhere.at.all\") }"]).await;
     let running = bench.start();
     let id = bench
         .send(&[b"<11>1 - - - - - - lost", b"<14>1 - - - - - - found"])
@@ -335,9 +390,8 @@ async fn events_of_a_route_that_nobody_takes_go_to_the_dead_letters() {
     running.stop().await;
 }
 
-#[tokio::test]
-async fn what_is_no_raw_batch_goes_to_the_dead_letters_as_it_is() {
-    let bench = Bench::new(&[]).await;
+async fn what_is_no_raw_batch_goes_to_the_dead_letters_as_it_is(kind: Kind) {
+    let bench = Bench::new(kind, &[]).await;
     let running = bench.start();
     let good = raw_batch(
         BatchId::mint(),
@@ -366,7 +420,7 @@ async fn what_is_no_raw_batch_goes_to_the_dead_letters_as_it_is() {
 
 #[tokio::test]
 async fn a_failed_rule_is_counted_by_program_and_is_a_defect() {
-    let bench = Bench::new(&["true", ".fields.n = to_int!(.message)"]).await;
+    let bench = Bench::new(Kind::Embedded, &["true", ".fields.n = to_int!(.message)"]).await;
     let running = bench.start();
     bench
         .send(&[b"<14>1 - - - - - - no number", b"<14>1 - - - - - - 12"])
@@ -396,7 +450,7 @@ async fn raw_is_kept_as_the_settings_say() {
         (RawPolicy::OnDefect, [false, true]),
         (RawPolicy::Never, [false, false]),
     ] {
-        let mut bench = Bench::new(&[]).await;
+        let mut bench = Bench::new(Kind::Embedded, &[]).await;
         bench.settings.parser.raw = policy;
         let running = bench.start();
         bench.send(&lines).await;
@@ -415,7 +469,7 @@ async fn raw_is_kept_as_the_settings_say() {
 
 #[tokio::test]
 async fn the_time_zone_is_the_listeners() {
-    let mut bench = Bench::new(&[]).await;
+    let mut bench = Bench::new(Kind::Embedded, &[]).await;
     bench.settings.syslog_server.listeners.truncate(1);
     bench.settings.syslog_server.listeners[0].name = "tcp".to_owned();
     bench.settings.syslog_server.listeners[0].time_zone = "Asia/Tokyo".to_owned();
@@ -432,9 +486,8 @@ async fn the_time_zone_is_the_listeners() {
     running.stop().await;
 }
 
-#[tokio::test]
-async fn a_stop_finishes_what_is_in_flight() {
-    let bench = Bench::new(&[]).await;
+async fn a_stop_finishes_what_is_in_flight(kind: Kind) {
+    let bench = Bench::new(kind, &[]).await;
     let running = bench.start();
     let mut sent = BTreeSet::new();
     for _ in 0..50 {
@@ -461,7 +514,7 @@ async fn a_stop_finishes_what_is_in_flight() {
 
 /// A broker whose queues take next to nothing, and lines that LZ4 does not make small.
 async fn full_queues() -> (Bench, BTreeSet<Uuid>) {
-    let mut bench = Bench::new(&[]).await;
+    let mut bench = Bench::new(Kind::Embedded, &[]).await;
     bench.settings.parser.compression = settings::Compression::None;
     bench.broker.clone().close().await;
     if let BrokerSettings::Embedded { queue_bytes_max, .. } = &mut bench.settings.broker {
@@ -521,7 +574,7 @@ async fn a_drain_that_takes_too_long_gives_batches_back() {
 
 #[tokio::test]
 async fn rules_that_do_not_compile_stop_the_start() {
-    let bench = Bench::new(&["nosuch()", "also_not()"]).await;
+    let bench = Bench::new(Kind::Embedded, &["nosuch()", "also_not()"]).await;
     let error = bench.start().task.await.unwrap().unwrap_err();
     let text = format!("{error:#}");
     assert!(
