@@ -239,3 +239,53 @@ impl<'de> Visitor<'de> for StoredVisitor {
         Ok(Value::Object(all))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn structured_data(
+        elements: &[(&'static str, &[(&'static str, &'static str)])],
+    ) -> Vec<SdElement<'static>> {
+        let param = |(name, value): &(&'static str, &'static str)| SdParam {
+            name: Cow::Borrowed(name),
+            value: Cow::Borrowed(value),
+        };
+        let element = |(id, params): &(&'static str, &[(&'static str, &'static str)])| SdElement {
+            id: Cow::Borrowed(id),
+            params: params.iter().map(param).collect(),
+        };
+        elements.iter().map(element).collect()
+    }
+
+    #[test]
+    fn structured_data_becomes_an_object_and_comes_back() {
+        let elements = structured_data(&[("b", &[("x", "1"), ("y", "\"]\\"), ("x", "2")]), ("a", &[])]);
+        let mut json = BytesMut::new();
+        let mut writer = JsonWriter::new(&mut json);
+        writer.structured_data(&elements);
+        assert!(writer.is_exact());
+        let text = std::str::from_utf8(&json).unwrap();
+        assert_eq!(text, r#"{"b":{"x":["1","2"],"y":"\"]\\"},"a":{}}"#);
+        let expected = structured_data(&[("b", &[("x", "1"), ("x", "2"), ("y", "\"]\\")]), ("a", &[])]);
+        assert_eq!(read_structured_data(text), expected);
+    }
+
+    #[test]
+    fn an_element_that_stands_twice_is_one() {
+        let mut json = BytesMut::new();
+        JsonWriter::new(&mut json)
+            .structured_data(&structured_data(&[("a", &[("x", "1")]), ("a", &[("x", "2")])]));
+        assert_eq!(&json[..], br#"{"a":{"x":["1","2"]}}"#);
+    }
+
+    #[test]
+    fn fields_keep_their_order_and_numbers() {
+        let text = r#"{"z":1,"a":18446744073709551615,"m":-1,"f":0.1,"n":null,"l":[true,{"k":"v"}]}"#;
+        let fields = read_fields(text);
+        let mut json = BytesMut::new();
+        JsonWriter::new(&mut json).object(&fields);
+        assert_eq!(std::str::from_utf8(&json).unwrap(), text);
+        assert_eq!(read_fields("[1]"), []);
+    }
+}

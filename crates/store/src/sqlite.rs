@@ -62,7 +62,7 @@ impl Sqlite {
     pub(crate) async fn migrate(&self) -> Result<(), StoreError> {
         let dir = self.dir.clone();
         blocking(move || {
-            std::fs::create_dir_all(&dir).map_err(|error| StoreError::Refused(Box::new(error)))?;
+            std::fs::create_dir_all(&dir).map_err(|error| file::refused(&dir, &error))?;
             file::days(&dir)?
                 .last()
                 .map_or(Ok(()), |newest| file::open_for_reading(&dir, *newest).map(drop))
@@ -160,5 +160,67 @@ async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => Err(StoreError::Unexpected(Box::new(error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_search_that_nobody_waits_for_stops() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().to_owned();
+        let conn = file::open_for_writing(&dir, file::Day::of(event::Timestamp::from_micros(0))).unwrap();
+        conn.execute_batch(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) \
+             INSERT INTO events (seq, id, has_bom, peer_addr, listener, route) SELECT i, zeroblob(16), 0, '', '', '' FROM n",
+        )
+        .unwrap();
+        let request = SearchRequest {
+            text: vec!["not there".to_owned()],
+            ..SearchRequest::default()
+        };
+        let run = |is_cancelled| search::search(&dir, &request, Arc::new(AtomicBool::new(is_cancelled)));
+        assert!(matches!(
+            run(true),
+            Err(SearchError::Store(StoreError::TimedOut(_)))
+        ));
+        assert!(run(false).unwrap().rows.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_stands_in_the_way_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("events");
+        let store = Sqlite::connect(&SqliteSettings { dir: dir.clone() }).unwrap();
+        assert!(
+            store
+                .search(&SearchRequest::default())
+                .await
+                .unwrap()
+                .rows
+                .is_empty()
+        );
+        std::fs::write(&dir, "a file").unwrap();
+        let error = store.migrate().await.unwrap_err();
+        let StoreError::Refused(source) = &error else {
+            panic!("{error:?}");
+        };
+        assert!(source.to_string().contains("events"), "{source}");
+
+        std::fs::remove_file(&dir).unwrap();
+        store.migrate().await.unwrap();
+        std::fs::write(
+            dir.join("events-2026-11-21.db"),
+            "not a database, however long it may be".repeat(200),
+        )
+        .unwrap();
+        let error = store.check().await.unwrap_err();
+        assert!(matches!(error, StoreError::NotOurs(_)), "{error:?}");
+        let strange = rusqlite::Connection::open(dir.join("events-2026-11-22.db")).unwrap();
+        strange.execute_batch("CREATE TABLE cookies (x)").unwrap();
+        let error = store.check().await.unwrap_err();
+        assert!(matches!(error, StoreError::NotOurs(_)), "{error:?}");
     }
 }

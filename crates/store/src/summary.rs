@@ -312,3 +312,29 @@ fn shortened(name: &str) -> String {
         None => name.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_no_part_of_a_source() {
+        for (peer_addr, host) in [
+            ("192.0.2.1:40000", "192.0.2.1"),
+            ("[2001:db8::1]:514", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("/run/logferry.sock", "/run/logferry.sock"),
+            ("/run/a:b", "/run/a:b"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("", ""),
+        ] {
+            assert_eq!(host_of(peer_addr), host, "{peer_addr}");
+        }
+    }
+
+    #[test]
+    fn names_are_cut_between_characters() {
+        assert_eq!(shortened("short"), "short");
+        assert_eq!(shortened(&"ä".repeat(300)), "ä".repeat(255));
+    }
+}

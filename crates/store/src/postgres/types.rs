@@ -6,15 +6,16 @@ use bytes::{BufMut, BytesMut};
 use event::Timestamp;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 
-use crate::row::{PG_EPOCH, read_time};
+use crate::row::{PG_EPOCH, read_time, storable_time};
 
 /// Microseconds since 1970 as `timestamptz`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Micros(pub(super) i64);
 
 impl From<Timestamp> for Micros {
+    /// The nearest time that there is.
     fn from(at: Timestamp) -> Self {
-        Self(at.as_micros())
+        Self(storable_time(at).as_micros())
     }
 }
 

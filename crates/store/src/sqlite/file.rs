@@ -102,7 +102,7 @@ fn make(dir: &Path, path: &Path) -> Result<(), StoreError> {
     let new = tempfile::Builder::new()
         .prefix(".new-")
         .tempfile_in(dir)
-        .map_err(|error| StoreError::Refused(Box::new(error)))?;
+        .map_err(|error| refused(dir, &error))?;
     Connection::open_with_flags(new.path(), FLAGS)
         .and_then(|mut conn| {
             // The page size must come before the log.
@@ -129,6 +129,11 @@ fn make(dir: &Path, path: &Path) -> Result<(), StoreError> {
 
 /// The file must be there, and a connection stays on one thread at a time.
 const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+/// A folder that cannot be used.
+pub(super) fn refused(dir: &Path, error: &io::Error) -> StoreError {
+    StoreError::Refused(format!("{}: {error}", dir.display()).into())
+}
 
 fn unavailable(error: io::Error) -> StoreError {
     StoreError::Unavailable(Box::new(error))

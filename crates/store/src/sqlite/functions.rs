@@ -101,3 +101,25 @@ fn scalar_equals(found: &Value<'_>, value: &str) -> bool {
     };
     equals(&text, value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_found_and_compared_without_case() {
+        for (text, needle) in [
+            ("Connection REFUSED", "refused"),
+            ("aab", "ab"),
+            ("x", ""),
+            ("Straße ÄRGER", "ärger"),
+            ("nul \u{2400}", "\u{2400}"),
+        ] {
+            assert!(contains(text, needle), "{needle:?} in {text:?}");
+        }
+        for (text, needle) in [("", "a"), ("ab", "abc"), ("ba", "ab"), ("arger", "ärger")] {
+            assert!(!contains(text, needle), "{needle:?} in {text:?}");
+        }
+        assert!(equals("WEB01", "web01") && equals("ÄB", "äb") && !equals("web01.", "web01"));
+    }
+}
