@@ -13,7 +13,7 @@ use clap::Args;
 use rules::{ProgramSource, RuleChain};
 use serde::Serialize;
 use service::{Loaded, exit};
-use settings::{BrokerSettings, Problem, Settings, StoreSettings};
+use settings::{BrokerSettings, Problem, RescueSettings, Settings, StoreSettings};
 use store::Store;
 
 use crate::{
@@ -110,10 +110,10 @@ impl CheckArgs {
         if self.connect {
             checks.push(timed("broker", broker(settings)).await);
             checks.push(timed("store", store(settings)).await);
-            checks.push(unused(
-                "rescue",
-                "no rescue.url: intake waits while the broker is away",
-            ));
+            checks.push(match &settings.rescue {
+                Some(settings) => timed("rescue", rescue(settings)).await,
+                None => unused("rescue", "no rescue.url: intake waits while the broker is away"),
+            });
         }
         let is_ok = checks.iter().all(|check| check.state != State::Failed);
         let file = loaded
@@ -195,6 +195,10 @@ async fn store(settings: &Settings) -> anyhow::Result<String> {
     let found = store.check().await.context("store.url");
     store.close().await;
     found
+}
+
+async fn rescue(settings: &RescueSettings) -> anyhow::Result<String> {
+    ::rescue::check(settings).await.context("rescue.url")
 }
 
 /// A check leaves nothing behind.
