@@ -31,6 +31,8 @@ use crate::{
 
 mod consume;
 mod declare;
+#[cfg(test)]
+mod document;
 mod endpoint;
 mod headers;
 mod ledger;
