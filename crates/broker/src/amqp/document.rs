@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use event::PayloadKind;
 use lapin::types::AMQPValue;
 use serde_yaml_ng::Value;
 
@@ -153,17 +152,4 @@ fn headers_of_dead_letters_are_as_documented() {
         .collect();
     assert_eq!(exchanges, Exchange::ALL.map(Exchange::name));
     assert_eq!(properties.app_id().as_ref().unwrap().as_str(), "logferry");
-}
-
-#[test]
-fn content_types_are_as_documented() {
-    let messages = &document()["components"]["messages"];
-    for (message, kind) in [
-        ("rawBatch", PayloadKind::Raw),
-        ("deadRawBatch", PayloadKind::Raw),
-        ("eventBatch", PayloadKind::Events),
-        ("deadEventBatch", PayloadKind::Events),
-    ] {
-        assert_eq!(text(&messages[message]["contentType"]), kind.content_type());
-    }
 }
