@@ -10,7 +10,6 @@ use std::{
 use anyhow::Context;
 use broker::Broker;
 use clap::Args;
-use rules::{ProgramSource, RuleChain};
 use serde::Serialize;
 use service::{Loaded, exit};
 use settings::{BrokerSettings, Problem, RescueSettings, Settings, StoreSettings};
@@ -105,8 +104,11 @@ impl CheckArgs {
 
     async fn check(&self, loaded: &Loaded) -> anyhow::Result<(Report, u8)> {
         let settings = &loaded.settings;
-        let mut checks = vec![timed("rules", async { rules(settings) }).await];
-        let rules_ok = checks.iter().all(|check| check.state == State::Ok);
+        let mut checks = vec![
+            timed("rules", async { rules(settings) }).await,
+            timed("files", async { files(settings) }).await,
+        ];
+        let settings_ok = checks.iter().all(|check| check.state == State::Ok);
         if self.connect {
             checks.push(timed("broker", broker(settings)).await);
             checks.push(timed("store", store(settings)).await);
@@ -121,7 +123,7 @@ impl CheckArgs {
             .as_deref()
             .map(Path::display)
             .map(|file| file.to_string());
-        let exit_code = match (rules_ok, is_ok) {
+        let exit_code = match (settings_ok, is_ok) {
             (false, _) => exit::SETTINGS,
             (true, false) => exit::START_FAILED,
             (true, true) => exit::CLEAN,
@@ -163,17 +165,35 @@ fn unused(name: &'static str, detail: &str) -> Check {
 }
 
 fn rules(settings: &Settings) -> anyhow::Result<String> {
-    let programs = settings.parser.programs.iter().map(|program| ProgramSource {
-        name: &program.name,
-        origin: &program.origin,
-        source: &program.source,
-    });
-    let chain = RuleChain::compile(&programs.collect::<Vec<_>>())?;
-    Ok(match chain.programs().count() {
+    let chain = parser::compile_rules(&settings.parser)?;
+    let mut told = match chain.programs().count() {
         0 => "no programs".to_owned(),
         1 => "1 program compiles".to_owned(),
         count => format!("{count} programs compile"),
+    };
+    for warning in chain.warnings() {
+        told.push_str("\nwarning: ");
+        told.push_str(warning);
+    }
+    Ok(told)
+}
+
+fn files(settings: &Settings) -> anyhow::Result<String> {
+    shipper_fs::check(&settings.shipper_fs)?;
+    Ok(match settings.shipper_fs.destinations.len() {
+        0 => "no destinations".to_owned(),
+        1 => "1 destination".to_owned(),
+        count => format!("{count} destinations"),
     })
+}
+
+/// What the settings alone can tell, beyond what their reader knows.
+///
+/// # Errors
+///
+/// What the rules' compiler says, or what is wrong with a destination.
+pub(crate) fn settings_only(settings: &Settings) -> anyhow::Result<()> {
+    rules(settings).and_then(|_| files(settings)).map(drop)
 }
 
 async fn broker(settings: &Settings) -> anyhow::Result<String> {

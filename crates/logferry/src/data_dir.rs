@@ -68,15 +68,31 @@ impl DataDir {
 
     /// Opens the folder of the settings, when a broker or a store lives in it.
     pub(crate) fn open_if_used(settings: &Settings) -> anyhow::Result<Option<Self>> {
-        let is_used = matches!(settings.broker, BrokerSettings::Embedded { .. })
-            || matches!(settings.store, StoreSettings::Sqlite(_));
-        is_used.then(|| Self::open(&settings.data_dir)).transpose()
+        is_used_by(settings)
+            .then(|| Self::open(&settings.data_dir))
+            .transpose()
+    }
+
+    /// Whether another process has it, without making or changing anything.
+    pub(crate) fn expect_unused(settings: &Settings) -> anyhow::Result<()> {
+        let path = &settings.data_dir;
+        let is_there = is_used_by(settings) && path.join(LOCK).try_exists().unwrap_or(false);
+        if is_there && is_ours(path)? {
+            lock(path).map(drop)
+        } else {
+            Ok(())
+        }
     }
 
     /// Its full path.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn is_used_by(settings: &Settings) -> bool {
+    matches!(settings.broker, BrokerSettings::Embedded { .. })
+        || matches!(settings.store, StoreSettings::Sqlite(_))
 }
 
 /// Whether the folder has our marker; `false` when it is empty and may become ours.

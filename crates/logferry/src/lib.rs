@@ -7,6 +7,7 @@ mod check;
 mod command;
 mod data_dir;
 mod init;
+mod run;
 mod search;
 mod terminal;
 mod topology;
@@ -36,6 +37,7 @@ struct Cli {
 enum Command {
     Check(check::CheckArgs),
     Init(init::InitArgs),
+    Run(run::RunArgs),
     Search(search::SearchArgs),
 }
 
@@ -49,6 +51,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Check(args) => args.main(),
         Command::Init(args) => args.main(),
+        Command::Run(args) => args.main(),
         Command::Search(args) => args.main(),
     }
 }

@@ -1,6 +1,7 @@
 //! What a service gets from the process it runs in.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -24,6 +25,7 @@ pub struct Context {
     /// How long the drain after `stop` may take.
     pub grace: Duration,
     started: Arc<AtomicBool>,
+    http_addr: Option<SocketAddr>,
 }
 
 impl Context {
@@ -36,7 +38,20 @@ impl Context {
             health: Health::new(),
             grace,
             started: Arc::default(),
+            http_addr: None,
         }
+    }
+
+    /// The same with the address of the endpoint.
+    pub(crate) const fn with_http_addr(mut self, addr: Option<SocketAddr>) -> Self {
+        self.http_addr = addr;
+        self
+    }
+
+    /// Where `/metrics` is served, with the real port; `None` when it is off.
+    #[must_use]
+    pub const fn http_addr(&self) -> Option<SocketAddr> {
+        self.http_addr
     }
 
     /// Says that all addresses are bound and all that must be there at the start is there. An error after this is

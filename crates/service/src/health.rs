@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde::Serialize;
+use tokio::sync::watch;
 
 /// The parts of one process and whether each is ready. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
     components: Arc<Mutex<Vec<Component>>>,
+    changed: Arc<watch::Sender<()>>,
 }
 
 impl Health {
@@ -26,6 +28,7 @@ impl Health {
         let component = Component {
             name,
             why_not_ready: state,
+            changed: Arc::clone(&self.changed),
         };
         self.components.lock().push(component.clone());
         component
@@ -38,6 +41,15 @@ impl Health {
             .lock()
             .iter()
             .all(|component| component.why_not_ready.lock().is_none())
+    }
+
+    /// Waits until every component is ready.
+    pub async fn until_ready(&self) {
+        let mut changed = self.changed.subscribe();
+        while !self.is_ready() {
+            // The sender is ours, so it is there as long as this waits.
+            let _changed = changed.changed().await;
+        }
     }
 
     /// What `/readyz` answers.
@@ -57,12 +69,14 @@ impl Health {
 pub struct Component {
     name: &'static str,
     why_not_ready: Arc<Mutex<Option<String>>>,
+    changed: Arc<watch::Sender<()>>,
 }
 
 impl Component {
     /// It works.
     pub fn ready(&self) {
         *self.why_not_ready.lock() = None;
+        self.changed.send_replace(());
     }
 
     /// It does not work at present, and why.
@@ -98,6 +112,20 @@ pub(crate) struct ComponentReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn waits_until_all_are_ready() {
+        let health = Health::new();
+        health.until_ready().await;
+        let (broker, store) = (health.component("broker"), health.component("store"));
+        let waiting = health.clone();
+        let waiting = tokio::spawn(async move { waiting.until_ready().await });
+        broker.ready();
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        store.ready();
+        waiting.await.expect("ends");
+    }
 
     #[test]
     fn ready_only_when_all_components_are() {

@@ -100,11 +100,12 @@ where
     F: FnOnce(Settings, Context) -> Fut,
     Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
-    let ctx = Context::new(settings.service.shutdown_grace);
     let (mut signals, endpoint) = match prepare(http).await {
         Ok(prepared) => prepared,
         Err(error) => return Outcome::NotStarted(error),
     };
+    let http_addr = endpoint.as_ref().map(HttpEndpoint::addr);
+    let ctx = Context::new(settings.service.shutdown_grace).with_http_addr(http_addr);
     let running = body(settings, ctx.clone());
     let done = CancellationToken::new();
     let serving = endpoint.map(|endpoint| {
@@ -136,8 +137,10 @@ async fn prepare(http: (Option<SocketAddr>, &str)) -> anyhow::Result<(Signals, O
     let (Some(addr), key) = http else {
         return Ok((signals, None));
     };
-    let endpoint = HttpEndpoint::bind(addr).await.with_context(|| {
-        format!("listen on {addr} for /metrics: set {key} (or --http-addr) to another address, or to \"off\"")
+    let endpoint = HttpEndpoint::bind(addr).await.map_err(|error| {
+        anyhow::anyhow!(
+            "cannot listen on {addr} for /metrics ({error}): set {key} (or --http-addr) to another address, or to \"off\""
+        )
     })?;
     Ok((signals, Some(endpoint)))
 }

@@ -9,7 +9,7 @@ use crate::fixture::{EVENTS, Fixture, Outcome, PATIENCE};
 #[test]
 fn help_and_mistakes_in_arguments() {
     let fixture = Fixture::new();
-    for command in ["check", "init", "search"] {
+    for command in ["check", "init", "search", "run"] {
         let Outcome { code, out, .. } = fixture.run(&[command, "--help"]);
         assert_eq!(code, 0, "{command}");
         assert!(
@@ -74,6 +74,19 @@ fn check_compiles_the_rules() {
 }
 
 #[test]
+fn check_reads_templates_of_paths() {
+    let fixture = Fixture::new();
+    fixture.settings("[[shipper_fs.destination]]\nname = \"a\"\ndir = \"files\"\npath = \"{hostnme}.log\"\n");
+    let told = fixture.run(&["check"]);
+    assert_eq!(told.code, 78, "{told:?}");
+    assert!(
+        told.out.contains("files     failed") && told.out.contains("hostnme"),
+        "{told:?}"
+    );
+    assert_eq!(fixture.run(&["run"]).code, 78);
+}
+
+#[test]
 fn check_connect_leaves_nothing_behind() {
     let fixture = Fixture::new();
     let told = fixture.run(&["check", "--connect"]);
@@ -107,7 +120,11 @@ fn check_connect_tells_what_does_not_answer() {
         .iter()
         .map(|check| check["state"].clone())
         .collect();
-    assert_eq!(states, ["ok", "ok", "failed", "unused"]);
+    assert_eq!(
+        states,
+        ["ok", "ok", "ok", "failed", "unused"],
+        "rules, files, broker, store, rescue"
+    );
 }
 
 #[test]

@@ -12,9 +12,14 @@ use std::{
 };
 
 use event::{BatchId, Compression, Event, EventBatchBuilder, EventId, Severity, Timestamp};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use settings::{Settings, Sources};
 use store::{Appended, Store};
 use tempfile::TempDir;
+use testkit::eventually;
 
 /// For what a busy machine does within seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -89,13 +94,15 @@ impl Fixture {
         command
     }
 
+    /// Runs a command to its end, which is not far.
     pub(crate) fn run(&self, args: &[&str]) -> Outcome {
-        let output = self.command(args).output().expect("starts");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("is text");
+        let running = self.start(args);
+        aside(|| eventually(PATIENCE, || async { running.has_ended() }));
+        let (code, out, err) = running.end();
         Outcome {
-            code: output.status.code().expect("ends by itself"),
-            out: text(output.stdout),
-            err: text(output.stderr),
+            code: code.expect("ends by itself"),
+            out,
+            err,
         }
     }
 
@@ -161,18 +168,22 @@ impl Fixture {
             batch.push(&event);
         }
         let batch = batch.finish(Compression::None);
-        // Tests of a running command have a runtime of their own on this thread.
-        thread::scope(|scope| {
-            let appending = scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .expect("starts");
-                runtime.block_on(append(&settings, batch));
-            });
-            appending.join().expect("appends");
-        });
+        aside(|| append(&settings, batch));
     }
+}
+
+/// Runs a future from any test: some have a runtime of their own on this thread.
+fn aside<F: Future>(future: impl FnOnce() -> F + Send) {
+    thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("starts");
+            runtime.block_on(future());
+        });
+        thread.join().expect("ends");
+    });
 }
 
 async fn append(settings: &Settings, batch: Vec<u8>) {
@@ -187,7 +198,7 @@ async fn append(settings: &Settings, batch: Vec<u8>) {
 
 /// A command that stays, and what it printed so far.
 pub(crate) struct Running {
-    child: Child,
+    child: Mutex<Child>,
     out: Arc<Mutex<String>>,
     err: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
@@ -206,7 +217,7 @@ impl Running {
             read(child.stderr.take().expect("is piped"), Arc::clone(&err)),
         ];
         Self {
-            child,
+            child: Mutex::new(child),
             out,
             err,
             readers,
@@ -220,16 +231,44 @@ impl Running {
     pub(crate) fn err(&self) -> String {
         self.err.lock().expect("no reader panics").clone()
     }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        let status = self.child.lock().expect("no test panics with it").try_wait();
+        status.expect("is our child").is_some()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = self.child.lock().expect("no test panics with it").id();
+        kill(Pid::from_raw(i32::try_from(id).expect("is a pid")), signal).expect("it runs");
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> (Option<i32>, String, String) {
+        let status = self
+            .child
+            .lock()
+            .expect("no test panics with it")
+            .wait()
+            .expect("ends");
+        self.join();
+        (status.code(), self.out(), self.err())
+    }
+
+    fn join(&mut self) {
+        for reader in self.readers.drain(..) {
+            let _ended = reader.join();
+        }
+    }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         // It is gone already in most tests.
-        let _killed = self.child.kill();
-        let _ended = self.child.wait();
-        for reader in self.readers.drain(..) {
-            let _ended = reader.join();
+        if let Ok(child) = self.child.get_mut() {
+            let _killed = child.kill();
+            let _ended = child.wait();
         }
+        self.join();
     }
 }
 
