@@ -138,10 +138,16 @@ pub(super) fn put_word(
     out: &mut Vec<u8>,
     text: Option<&str>,
     bytes_max: usize,
-    allowed: fn(char) -> bool,
+    allowed: impl Fn(char) -> bool,
 ) -> bool {
+    let text = text.unwrap_or("");
+    let is_plain = |byte: u8| byte.is_ascii() && allowed(char::from(byte));
+    if text.len() <= bytes_max && text.bytes().all(is_plain) {
+        out.extend_from_slice(text.as_bytes());
+        return !text.is_empty();
+    }
     let start = out.len();
-    for char in text.unwrap_or("").chars() {
+    for char in text.chars() {
         let char = if allowed(char) { char } else { '_' };
         if out.len() - start + char.len_utf8() > bytes_max {
             break;
