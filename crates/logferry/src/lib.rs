@@ -3,12 +3,14 @@
 //! Each command is a module with its arguments and a `main` that gives the exit code; what they do is the matter of the other
 //! crates.
 
+mod bench;
 mod check;
 mod command;
 mod data_dir;
 mod init;
 mod run;
 mod search;
+mod send;
 mod terminal;
 mod topology;
 
@@ -35,10 +37,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bench(bench::BenchArgs),
     Check(check::CheckArgs),
     Init(init::InitArgs),
     Run(run::RunArgs),
     Search(search::SearchArgs),
+    Send(send::SendArgs),
 }
 
 /// `main` of the binary.
@@ -49,9 +53,11 @@ pub fn main() -> ExitCode {
         Err(error) => return service::exit::after_arguments(&error),
     };
     match cli.command {
+        Command::Bench(args) => args.main(),
         Command::Check(args) => args.main(),
         Command::Init(args) => args.main(),
         Command::Run(args) => args.main(),
         Command::Search(args) => args.main(),
+        Command::Send(args) => args.main(),
     }
 }

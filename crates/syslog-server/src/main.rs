@@ -10,9 +10,9 @@ use syslog_server::Server;
 const SPEC: ServiceSpec = ServiceSpec {
     name: "syslog-server",
     about: "Takes syslog by RELP, TCP, TLS and UDP and publishes it as raw batches",
-    examples: "  syslog-server --settings /etc/logferry/logferry.toml
+    examples: "  syslog-server --config /etc/logferry/logferry.toml
       Run with this settings file
-  syslog-server --check --settings logferry.toml
+  syslog-server --check --config logferry.toml
       Tell every mistake in the settings, and exit
   LOGFERRY_BROKER__URL=amqp://logferry:secret@rabbit.example/logs syslog-server
       Take the broker from the environment",

@@ -96,7 +96,16 @@ impl Fixture {
 
     /// Runs a command to its end, which is not far.
     pub(crate) fn run(&self, args: &[&str]) -> Outcome {
-        let running = self.start(args);
+        Self::outcome(self.start(args))
+    }
+
+    pub(crate) fn run_with_stdin(&self, args: &[&str], stdin: impl Into<Stdio>) -> Outcome {
+        let mut command = self.command(args);
+        command.stdin(stdin);
+        Self::outcome(Running::start(command))
+    }
+
+    fn outcome(running: Running) -> Outcome {
         aside(|| eventually(PATIENCE, || async { running.has_ended() }));
         let (code, out, err) = running.end();
         Outcome {
