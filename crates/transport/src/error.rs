@@ -8,7 +8,8 @@ pub enum BindError {
     /// Another process, or another listener, has the port.
     #[error(
         "listener \"{listener}\": {address} is in use by another socket; stop what listens there, or set another \
-         `address` for this listener in [[syslog_server.listener]]"
+         `address` for this listener in [[syslog_server.listener]] (or --set \
+         syslog_server.listener.{listener}.address=IP:PORT)"
     )]
     InUse {
         /// The listener's name.

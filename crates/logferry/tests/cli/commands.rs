@@ -159,6 +159,49 @@ fn init_and_search_on_postgresql() {
 }
 
 #[test]
+fn init_on_rabbitmq_refuses_a_queue_that_is_different() {
+    let vhost = testkit::rabbitmq();
+    let fixture = Fixture::new();
+    let url = format!("broker.url={}", vhost.url());
+    for _ in 0..2 {
+        let told = fixture.run(&["init", "--set", &url]);
+        assert_eq!(told.code, 0, "{told:?}");
+        assert!(
+            told.out.contains("RabbitMQ") && told.out.contains("declared queues parser, dead"),
+            "{told:?}"
+        );
+    }
+    let told = fixture.run(&["init", "--set", &url, "--set", "broker.queue_bytes_max=1GiB"]);
+    assert_eq!(told.code, 1, "{told:?}");
+    assert!(
+        told.err.contains("exists with") && told.err.contains("1073741824"),
+        "{told:?}"
+    );
+    assert!(
+        told.out.contains("store "),
+        "the store is made all the same: {told:?}"
+    );
+}
+
+#[test]
+fn check_connect_tries_every_server() {
+    let (vhost, database, keys) = (testkit::rabbitmq(), testkit::postgres(), testkit::redis());
+    let fixture = Fixture::new();
+    let urls = [
+        format!("broker.url={}", vhost.url()),
+        format!("store.url={}", database.url()),
+        format!("rescue.url={}", keys.url()),
+    ];
+    let set: Vec<_> = urls.iter().flat_map(|url| ["--set", url]).collect();
+    assert_eq!(fixture.run(&[&["init"], &set[..]].concat()).code, 0);
+    let told = fixture.run(&[&["check", "--connect"], &set[..]].concat());
+    assert_eq!(told.code, 0, "{told:?}");
+    for line in ["broker    ok", "store     ok", "rescue    ok"] {
+        assert!(told.out.contains(line), "{line}: {told:?}");
+    }
+}
+
+#[test]
 fn search_on_sqlite() {
     let fixture = Fixture::new();
     fixture.store(&[], EVENTS);

@@ -121,6 +121,22 @@ async fn files_are_written_where_the_settings_say() {
 }
 
 #[tokio::test]
+async fn the_servers_of_the_settings_are_used() {
+    let (vhost, database) = (testkit::rabbitmq(), testkit::postgres());
+    let fixture = Fixture::new();
+    fixture.settings(&format!(
+        "[broker]\nurl = {:?}\n[store]\nurl = {:?}\n",
+        vhost.url(),
+        database.url()
+    ));
+    let run = Run::start(&fixture).await;
+    run.send("<13>1 - web01 app - - - over rabbits and elephants\n");
+    found(&fixture, "rabbits", 1).await;
+    assert_eq!(fixture.names(), ["logferry.toml"], "no data folder is needed");
+    run.stop(Signal::SIGTERM);
+}
+
+#[tokio::test]
 async fn rows_stay_and_what_was_under_way_goes_on() {
     let fixture = Fixture::new();
     let run = Run::start(&fixture).await;
@@ -186,7 +202,7 @@ fn what_stands_in_the_way_is_told_with_the_way_out() {
         (
             &["--set", &busy],
             1,
-            &["\"tcp\"", "syslog_server.listener", "address"],
+            &["\"tcp\"", "--set syslog_server.listener.tcp.address="],
         ),
         (
             &["--set", "service.http_addr=1.2.3.4"],
