@@ -7,7 +7,11 @@ use std::{
 
 use settings::{LogFormat, ServiceSettings};
 use tracing_subscriber::{
-    Layer, Registry, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+    Layer, Registry,
+    filter::{LevelFilter, Targets},
+    fmt,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
 };
 
 /// Starts tracing. Panics become log lines too, so that whoever collects JSON gets nothing else.
@@ -17,6 +21,8 @@ use tracing_subscriber::{
 /// The filter is wrong, or tracing was started before.
 pub fn start(settings: &ServiceSettings) -> anyhow::Result<()> {
     let filter: Targets = settings.log_level.parse()?;
+    // The AMQP library warns of returned messages with their whole bodies; the broker crate tells of them without.
+    let filter = filter.with_target("lapin::returned_messages", LevelFilter::OFF);
     let lines = fmt::layer().with_writer(io::stderr);
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match settings.log_format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
