@@ -10,13 +10,19 @@ use event::{
     BatchId, Compression, Defects, Event, EventBatch, EventBatchBuilder, Frame, FrameDefects, Grammar,
     GrammarOptions, RawBatch, RawBatchBuilder, Timestamp, format::rfc5424,
 };
+use framing::{RelpDecoder, StreamDecoder, relp::Violation};
 use jiff::tz::TimeZone;
 
 /// The name of its corpus folder, and the function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const ALL: [Target; 2] = [("grammar", grammar), ("batch", batch)];
+pub const ALL: [Target; 4] = [
+    ("grammar", grammar),
+    ("batch", batch),
+    ("frames", frames),
+    ("relp", relp),
+];
 
 /// Larger bodies are refused unread.
 const SIZE_MAX: usize = 1 << 20;
@@ -123,4 +129,67 @@ pub fn batch(data: &[u8]) {
     for frame in frames {
         assert_eq!(again.next_frame().expect("our own payload"), Some(frame));
     }
+}
+
+/// Longest frame of the decoders: short, so that small inputs reach what is cut.
+const FRAME_BYTES_MAX: usize = 16;
+
+/// Any stream gives the same frames in one read and byte by byte, within the bounds, in step to the end.
+pub fn frames(data: &[u8]) {
+    assert_eq!(stream_frames([data]), stream_frames(data.chunks(1)));
+}
+
+fn stream_frames<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> (Vec<(Vec<u8>, FrameDefects)>, u64) {
+    let mut decoder = StreamDecoder::new(FRAME_BYTES_MAX);
+    let (mut buffer, mut found) = (Vec::new(), Vec::new());
+    for read in reads {
+        buffer.extend_from_slice(read);
+        let mut frames = decoder.decode(&buffer);
+        while let Some(frame) = frames.next_frame() {
+            found.push((frame.bytes.to_vec(), frame.defects));
+        }
+        let consumed = frames.consumed();
+        buffer.drain(..consumed);
+        assert!(buffer.len() < decoder.buffer_bytes_min());
+    }
+    let last = decoder.finish(&buffer);
+    found.extend(last.map(|frame| (frame.bytes.to_vec(), frame.defects)));
+    assert!(
+        found
+            .iter()
+            .all(|(bytes, _)| (1..=FRAME_BYTES_MAX).contains(&bytes.len()))
+    );
+    (found, decoder.take_discarded())
+}
+
+/// Any session gives the same RELP frames, and the same violation, in one read and byte by byte.
+pub fn relp(data: &[u8]) {
+    assert_eq!(relp_frames([data]), relp_frames(data.chunks(1)));
+}
+
+type RelpFrames = (Vec<(u32, Vec<u8>, Vec<u8>)>, Option<Violation>, u64);
+
+fn relp_frames<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> RelpFrames {
+    let mut decoder = RelpDecoder::new(FRAME_BYTES_MAX);
+    let (mut buffer, mut found) = (Vec::new(), Vec::new());
+    for read in reads {
+        buffer.extend_from_slice(read);
+        let mut frames = decoder.decode(&buffer);
+        let violation = loop {
+            match frames.next_frame() {
+                Ok(Some(frame)) => {
+                    found.push((frame.txnr.get(), frame.command.to_vec(), frame.data.to_vec()))
+                }
+                Ok(None) => break None,
+                Err(violation) => break Some(violation),
+            }
+        };
+        let consumed = frames.consumed();
+        if violation.is_some() {
+            return (found, violation, decoder.take_discarded());
+        }
+        buffer.drain(..consumed);
+        assert!(buffer.len() < decoder.buffer_bytes_min());
+    }
+    (found, None, decoder.take_discarded())
 }
