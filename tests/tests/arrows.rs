@@ -236,7 +236,10 @@ fn system_tests_and_tools_use_nothing_of_ours_but_the_testkit() {
     let wrong = complaints(|from, to, _| {
         let is_ours = library(to).is_some() || is_service(to) || to == TOP;
         let is_outside = from == OUTSIDE || TOOLS.contains(&from);
-        (is_outside && is_ours && to != "testkit").then(|| "they see what a user sees".to_owned())
+        // The fuzz targets run in `make test` as a test of this package: pure functions that take bytes.
+        let is_fuzzed = from == OUTSIDE && ["event", "framing"].contains(&to);
+        (is_outside && is_ours && to != "testkit" && !is_fuzzed)
+            .then(|| "they see what a user sees".to_owned())
     });
     assert_eq!(wrong, NONE);
 }
