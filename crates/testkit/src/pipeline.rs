@@ -201,6 +201,24 @@ impl Pipeline {
         self.ready(service).await;
     }
 
+    /// Starts one more process of a service beside the first, waits until it is ready, and returns its
+    /// process id. It runs until the pipeline ends.
+    ///
+    /// # Panics
+    /// If it does not become ready.
+    pub async fn start_another(&self, service: Service) -> u32 {
+        let port = free_port();
+        let section = service.name().replace('-', "_").to_uppercase();
+        let mut command = self.program(service.name());
+        command.env(
+            format!("LOGFERRY_{section}__HTTP_ADDR"),
+            format!("127.0.0.1:{port}"),
+        );
+        let pid = or_fail(self.launch(service, &mut command));
+        self.answers(service, pid, port).await;
+        pid
+    }
+
     /// The process id of a service that runs.
     #[must_use]
     pub fn pid(&self, service: Service) -> Option<u32> {
@@ -250,10 +268,13 @@ impl Pipeline {
 
     async fn ready(&self, service: Service) {
         let port = self.health.get(&service).copied().unwrap_or_default();
+        self.answers(service, self.pid(service).unwrap_or_default(), port)
+            .await;
+    }
+
+    async fn answers(&self, service: Service, pid: u32, port: u16) {
         eventually(START_MAX, || async {
-            if let Some(pid) = self.pid(service)
-                && let Some(status) = self.guard.lock().ended(pid)
-            {
+            if let Some(status) = self.guard.lock().ended(pid) {
                 or_fail(Err(anyhow::anyhow!("{} ended with {status}", service.name())))
             }
             blocking(move || http::request(port, "GET", "/readyz", ""))
@@ -264,22 +285,23 @@ impl Pipeline {
     }
 
     fn spawn(&self, service: Service) -> anyhow::Result<()> {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.log_path(service))?;
         let mut command = self.program(service.name());
         if service == Service::Run {
             command.arg("run");
         }
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let pid = self
-            .guard
-            .lock()
-            .spawn(&mut command)
-            .with_context(|| format!("start {}", service.name()))?;
+        let pid = self.launch(service, &mut command)?;
         self.running.lock().insert(service, pid);
         Ok(())
+    }
+
+    fn launch(&self, service: Service, command: &mut Command) -> anyhow::Result<u32> {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path(service))?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let pid = self.guard.lock().spawn(command);
+        pid.with_context(|| format!("start {}", service.name()))
     }
 
     async fn end(&self, service: Service, signal: Signal) -> ExitStatus {
