@@ -188,7 +188,11 @@ impl RabbitMq {
     /// # Panics
     /// If it does not start.
     pub async fn start(&self) {
-        self.step(Inner::start).await;
+        self.step(|inner| {
+            inner.start()?;
+            inner.elect_leaders()
+        })
+        .await;
     }
 
     /// Raises or clears the memory alarm, which makes the server block all publishers.
@@ -304,6 +308,22 @@ impl Inner {
         self.server.start(&mut command, || {
             speaks_amqp(amqp) && http::request(api, "GET", "/api/whoami", "").is_ok()
         })
+    }
+
+    /// Quorum queues of a single node sometimes find no leader after a crash, for ever (issue 10070 of
+    /// rabbitmq-server, seen with 3.8 and 3.10). Operators trigger the election; so does this.
+    fn elect_leaders(&self) -> anyhow::Result<()> {
+        const ELECT: &str = "lists:foreach(fun(Queue) ->
+            case amqqueue:get_pid(Queue) of
+                {Name, _} = Server ->
+                    case ra_leaderboard:lookup_leader(Name) of
+                        undefined -> ra:trigger_election(Server);
+                        _ -> ok
+                    end;
+                _ -> ok
+            end
+        end, rabbit_amqqueue:list()).";
+        self.ctl(&["eval".to_owned(), ELECT.to_owned()]).map(drop)
     }
 
     fn ctl(&self, arguments: &[String]) -> anyhow::Result<String> {

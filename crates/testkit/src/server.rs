@@ -166,9 +166,11 @@ pub(crate) fn pause() {
 
 /// Runs a blocking step of a handle without holding up the async runtime of the test.
 pub(crate) async fn blocking<T: Send + 'static>(step: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(step)
-        .await
-        .unwrap_or_else(|error| or_fail(Err(error.into())))
+    match tokio::task::spawn_blocking(step).await {
+        Ok(value) => value,
+        // The step's own panic says what went wrong.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 /// The value, or a test failure that shows the whole error.

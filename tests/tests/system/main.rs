@@ -1,0 +1,16 @@
+//! Whole-system tests: the product's own programs as processes, on real RabbitMQ and PostgreSQL, fed by a
+//! real rsyslogd or by a RELP sender that resends what was not answered.
+//!
+//! They look only at what a user sees: rows, files, exit codes, metrics and logs. `make test` runs them.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod dead;
+mod embedded;
+mod hostile;
+mod kill;
+mod many;
+mod rsyslog;
+mod rules;
+mod support;
+mod tls;
