@@ -245,7 +245,7 @@ pub enum RawPolicy {
 pub struct ProgramSettings {
     /// `name`, for messages and metrics.
     pub name: String,
-    /// Where the source stands: `file`, or the settings file for `source`.
+    /// Where the source stands: `file`, or for `source` the settings file and the program's name.
     pub origin: String,
     /// The source, read from `file` where the settings name one.
     pub source: String,

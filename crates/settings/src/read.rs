@@ -247,17 +247,18 @@ fn program(section: &Section<'_>, settings_file: Option<&Path>) -> ProgramSettin
         }
         _ => {}
     }
+    let name = section.text("name");
     let settings_file =
         settings_file.map_or_else(|| "settings".to_owned(), |path| path.display().to_string());
     let (origin, source) = match file {
         Some(path) => (path.display().to_string(), read_program(section, &path)),
-        None => (settings_file, source.unwrap_or_default()),
+        // Lines in messages are counted from the start of the program, not of this file.
+        None => (
+            format!("{settings_file}, program {name:?}"),
+            source.unwrap_or_default(),
+        ),
     };
-    ProgramSettings {
-        name: section.text("name"),
-        origin,
-        source,
-    }
+    ProgramSettings { name, origin, source }
 }
 
 fn read_program(section: &Section<'_>, path: &PathBuf) -> String {

@@ -152,7 +152,7 @@ fn a_file_is_read() {
     );
     let program = ProgramSettings {
         name: "a".into(),
-        origin: "logferry.toml".into(),
+        origin: "logferry.toml, program \"a\"".into(),
         source: ".".into(),
     };
     assert_eq!(settings.parser.programs, [program]);
