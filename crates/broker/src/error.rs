@@ -136,7 +136,7 @@ pub enum ConnectError {
 /// Exchanges and queues that cannot be declared.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DeclareError {
-    /// There is one already, and it is different. Nothing was changed.
+    /// There is one already, and it is different. It stays as it is; what came before it is declared.
     #[error(
         "{kind} {name:?} exists with {argument} {existing}, but {wanted} is wanted: delete it, or change the settings"
     )]
