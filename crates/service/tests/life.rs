@@ -225,7 +225,7 @@ fn check_runs_the_check_of_the_service() {
     let (code, _, told) = output(idle().args(["--check", "--set", program]));
     assert_eq!(
         (code, told.as_str()),
-        (Some(78), "settings: no program compiles here\n")
+        (Some(78), "settings, program \"a\": no program compiles here\n")
     );
 }
 
