@@ -301,9 +301,11 @@ async fn tcp_is_not_read_while_the_queue_is_full_and_nothing_is_lost() {
     );
     tcp.shutdown().await.unwrap();
     drop(tcp);
-    // The last line may have been cut by giving up in the middle of it.
+    // The last line was cut by giving up in the middle of it. It need not come
+    // last: a batch that the full queue refused is passed by those behind it.
     let got = intake.frames(written + 1).await;
-    assert!(got[..written].iter().all(|got| got.bytes.len() == 20_000));
+    let whole = got.iter().filter(|got| got.bytes.len() == 20_000).count();
+    assert_eq!(whole, written);
     intake.stop().await;
 }
 
