@@ -1,6 +1,6 @@
 //! `logferry bench`: a load generator that costs little, since it often shares the machine with what it measures.
 //!
-//! Messages are made from one template, many to a write. Each carries the id of the run and a number of its own, so
+//! Messages are made before, like those of real machines, and sent many to a write. Each carries the id of the run and a number of its own, so
 //! that whoever looks at the other end can tell whether every one arrived, and once.
 
 mod latency;
@@ -8,6 +8,7 @@ mod message;
 mod pace;
 mod report;
 mod sender;
+mod words;
 
 use std::{
     cell::Cell,
@@ -102,7 +103,8 @@ impl BenchArgs {
     async fn run(&self) -> anyhow::Result<Report> {
         let target = self.target.target()?;
         let run = format!("{:08x}", uuid::Uuid::new_v4().as_fields().0);
-        let template = Template::new(self.size, &run);
+        let mut template = Template::new(self.size, &run);
+        let lz4_ratio = template.lz4_ratio();
         allow_descriptors(self.connections);
         let mut senders = Vec::new();
         for _ in 0..self.connections {
@@ -138,6 +140,7 @@ impl BenchArgs {
             connections: self.connections,
             window: self.window,
             size: self.size,
+            lz4_ratio,
             rate: self.rate,
             elapsed: began.elapsed(),
             sent,

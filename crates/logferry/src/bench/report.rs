@@ -19,6 +19,7 @@ pub(crate) struct Run {
     pub(crate) connections: u32,
     pub(crate) window: u32,
     pub(crate) size: usize,
+    pub(crate) lz4_ratio: f64,
     pub(crate) rate: Option<u32>,
     pub(crate) elapsed: Duration,
     pub(crate) sent: Vec<Sent>,
@@ -36,6 +37,8 @@ pub(crate) struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     window: Option<u32>,
     size: usize,
+    /// How many times smaller LZ4 makes a batch of these messages.
+    lz4_ratio: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     rate: Option<u32>,
     sent: u64,
@@ -82,6 +85,7 @@ impl Report {
             connections: run.connections,
             window: is_relp.then_some(run.window),
             size: run.size,
+            lz4_ratio: (run.lz4_ratio * 100.0).round() / 100.0,
             rate: run.rate,
             sent,
             acked: is_relp.then_some(acked),
