@@ -8,6 +8,7 @@ use broker::{
 };
 use event::Timestamp;
 use parking_lot::Mutex;
+use service::crash_point;
 use tokio::{
     sync::{mpsc, oneshot},
     task::{JoinError, JoinSet},
@@ -140,6 +141,7 @@ impl Shared {
                 for (reason, events) in &parsed.dropped {
                     self.meters.stage.dropped(reason, *events);
                 }
+                crash_point("parser:confirmed");
                 self.settle(delivery, Disposition::Ack).await;
             }
             Fate::Refused(text) => self.dead_letter(delivery, "too_large", text).await,

@@ -16,6 +16,7 @@
 mod args;
 mod context;
 mod counters;
+mod crash_point;
 pub mod exit;
 mod health;
 mod http;
@@ -28,6 +29,7 @@ pub use crate::{
     args::{Loaded, ProcessArgs, SettingsArgs},
     context::Context,
     counters::StageCounters,
+    crash_point::crash_point,
     health::{Component, Health},
     http::HttpEndpoint,
     metrics::Metrics,

@@ -1,7 +1,7 @@
 //! A process from its arguments to its exit code, with real signals.
 
 use std::{
-    env,
+    env, fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     process::{Child, ChildStderr, Command, Output, Stdio},
@@ -111,6 +111,33 @@ fn a_signal_drains() {
             "{log}"
         );
     }
+}
+
+/// A full disk under the log must not stop what the process does.
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    const SIGTERM_BIT: u64 = 1 << 14;
+    let full = fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .expect("Linux has it");
+    let mut child = idle()
+        .stderr(full)
+        .spawn()
+        .expect("examples are built with the tests");
+    let status = format!("/proc/{}/status", child.id());
+    let catches_sigterm = || {
+        let status = fs::read_to_string(&status).ok()?;
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+        let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
+        Some(caught & SIGTERM_BIT != 0)
+    };
+    while child.try_wait().expect("is our child").is_none() && catches_sigterm() != Some(true) {
+        std::thread::yield_now();
+    }
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("is a pid"));
+    kill(pid, Signal::SIGTERM).expect("is not waited for yet");
+    assert_eq!(child.wait().expect("ends").code(), Some(0));
 }
 
 #[test]

@@ -23,6 +23,7 @@ use std::{
 use bytes::Bytes;
 use event::{BatchId, DecodeError};
 use parking_lot::Mutex;
+use service::crash_point;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep, sleep_until},
@@ -205,6 +206,7 @@ impl<D> Shelver<D> {
             }
         }
         self.close_idle();
+        crash_point("files:committed");
         {
             let mut in_flight = self.shared.in_flight.lock();
             for held in &group.held {

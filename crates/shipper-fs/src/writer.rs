@@ -26,6 +26,7 @@ use std::{
 
 use event::BatchId;
 use parking_lot::Mutex;
+use service::crash_point;
 
 use crate::{
     destination::Destination,
@@ -239,6 +240,7 @@ impl Writer {
         self.journal
             .begin(growing, &self.disk)
             .map_err(failed("write", &self.journal_path))?;
+        crash_point("files:begun");
         tasks.extend(new_names.into_iter().map(Task::Folder));
         if let Err(error) = self.append_all(&tasks) {
             if let Err(error) = self.take_back(locked) {
@@ -246,6 +248,7 @@ impl Writer {
             }
             return Err(error);
         }
+        crash_point("files:appended");
         // An error leaves it open whether the batches are committed; the next commit finds out.
         self.journal
             .commit(ids, &self.disk)

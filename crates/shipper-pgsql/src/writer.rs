@@ -11,7 +11,7 @@ use event::{Compression, DecodeError, EventBatch, EventBatchBuilder, PayloadKind
 use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 use rand::Rng;
-use service::Component;
+use service::{Component, crash_point};
 use store::{Appended, Group, RefusedRow, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
@@ -68,6 +68,7 @@ impl Writer {
         let settled = u32::try_from(deliveries.len()).unwrap_or(u32::MAX);
         match self.commit(group, &deliveries).await {
             Ok(mut written) => {
+                crash_point("rows:committed");
                 settle(deliveries, &Disposition::Ack).await;
                 written.clear();
                 self.spare.lock().push(written);

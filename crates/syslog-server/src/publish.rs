@@ -5,6 +5,7 @@ use std::time::Duration;
 use broker::{BrokerState, Exchange, Message, PublishError, Publisher, RoutingKey};
 use event::{Compression, PayloadKind};
 use futures_util::{StreamExt, stream::FuturesUnordered};
+use service::crash_point;
 use tokio::{
     sync::watch,
     time::{sleep, sleep_until},
@@ -93,6 +94,7 @@ impl Publishing {
         loop {
             let error = match self.publisher.deliver(&message).await {
                 Ok(()) => {
+                    crash_point("intake:confirmed");
                     batch.settler.confirm();
                     metrics.confirmed(frames, opened_at.elapsed());
                     return Ok(());

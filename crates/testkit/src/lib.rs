@@ -27,6 +27,7 @@ pub mod guard;
 pub mod pipeline;
 pub mod ports;
 pub mod postgres;
+pub mod proxy;
 pub mod rabbitmq;
 pub mod redis;
 pub mod relp;
@@ -42,7 +43,7 @@ pub use ports::free_port;
 pub use postgres::{Database, Postgres};
 pub use rabbitmq::{RabbitMq, RabbitVhost};
 pub use redis::{KeyPrefix, Redis};
-pub use relp::RelpLoad;
+pub use relp::{Pace, RelpLoad};
 pub use rsyslog::Rsyslog;
 
 /// Environment variables through which `testkit run` tells tests of servers that already run.

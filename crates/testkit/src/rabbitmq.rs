@@ -204,6 +204,34 @@ impl RabbitMq {
         self.ctl(&["set_vm_memory_high_watermark", watermark]).await;
     }
 
+    /// Raises or clears the disk alarm, which does the same.
+    ///
+    /// # Panics
+    /// If `rabbitmqctl` fails.
+    pub async fn set_disk_alarm(&self, is_raised: bool) {
+        let limit = if is_raised { "1000TB" } else { "50MB" };
+        self.ctl(&["set_disk_free_limit", limit]).await;
+    }
+
+    /// Bounds every queue of the default vhost to so many messages, or no longer. A queue's own bounds stay.
+    ///
+    /// # Panics
+    /// If the server does not answer.
+    pub async fn set_queue_length_max(&self, messages: Option<u32>) {
+        let api = self.ports.api;
+        let path = "/api/policies/%2f/queue-length-max";
+        let request = move || match messages {
+            Some(messages) => {
+                let policy = format!(
+                    r#"{{"pattern":".*","apply-to":"queues","definition":{{"max-length":{messages}}}}}"#
+                );
+                http::request(api, "PUT", path, &policy)
+            }
+            None => http::request(api, "DELETE", path, ""),
+        };
+        or_fail(blocking(request).await);
+    }
+
     /// Closes every client's connection, as an operator would.
     ///
     /// # Panics
@@ -219,6 +247,16 @@ impl RabbitMq {
     pub async fn ctl(&self, arguments: &[&str]) -> String {
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         self.step(move |inner| inner.ctl(&arguments)).await
+    }
+
+    /// Stops the server for a while (SIGSTOP); it keeps its connections and says nothing.
+    pub fn pause(&self) {
+        self.inner.lock().server.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self) {
+        self.inner.lock().server.signal(Signal::SIGCONT);
     }
 
     async fn step<T: Send + 'static>(

@@ -101,6 +101,16 @@ impl Redis {
         self.step(Inner::start).await;
     }
 
+    /// Stops the server for a while (SIGSTOP); it keeps its connections and says nothing.
+    pub fn pause(&self) {
+        self.inner.lock().server.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self) {
+        self.inner.lock().server.signal(Signal::SIGCONT);
+    }
+
     async fn step<T: Send + 'static>(
         &self,
         step: impl FnOnce(&mut Inner) -> anyhow::Result<T> + Send + 'static,

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::server::or_fail;
 
@@ -18,12 +19,31 @@ use crate::server::or_fail;
 const WINDOW: usize = 500;
 /// Pause before connecting again to a server that is away.
 const PAUSE: Duration = Duration::from_millis(50);
-/// A server that answers nothing for this long is given up and connected to again.
+/// [`Pace::patience`] where nobody says otherwise.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The first transaction of a session is `open`.
 const FIRST_TXNR: u32 = 1;
 /// Numbers have nine digits at most in librelp.
 const TXNR_MAX: u32 = 999_999_999;
+
+/// How fast a load is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Lines a second at most; those that a fault has held up come at once after it.
+    pub per_second: u32,
+    /// A server that answers nothing for this long is given up and connected to again.
+    pub patience: Duration,
+}
+
+impl Default for Pace {
+    /// As fast as the server takes it.
+    fn default() -> Self {
+        Self {
+            per_second: u32::MAX,
+            patience: PATIENCE,
+        }
+    }
+}
 
 /// A load that is being sent in the background.
 #[derive(Debug)]
@@ -37,8 +57,15 @@ impl RelpLoad {
     /// answered with 200.
     #[must_use]
     pub fn start(addr: SocketAddr, lines: Vec<String>) -> Self {
+        let lines = lines.into_iter().map(String::into_bytes).collect();
+        Self::start_at(addr, lines, Pace::default())
+    }
+
+    /// [`RelpLoad::start`] with lines of any bytes, at a pace.
+    #[must_use]
+    pub fn start_at(addr: SocketAddr, lines: Vec<Vec<u8>>, pace: Pace) -> Self {
         let acked = Arc::new(AtomicUsize::new(0));
-        let task = tokio::spawn(send_all(addr, lines, Arc::clone(&acked)));
+        let task = tokio::spawn(send_all(addr, lines, pace, Arc::clone(&acked)));
         Self { acked, task }
     }
 
@@ -57,8 +84,10 @@ impl RelpLoad {
     }
 }
 
-async fn send_all(addr: SocketAddr, lines: Vec<String>, acked: Arc<AtomicUsize>) -> Vec<u32> {
+async fn send_all(addr: SocketAddr, lines: Vec<Vec<u8>>, pace: Pace, acked: Arc<AtomicUsize>) -> Vec<u32> {
     let mut work = Work {
+        pace,
+        begun: Instant::now(),
         sends: vec![0; lines.len()],
         lines,
         next: 0,
@@ -80,7 +109,9 @@ async fn send_all(addr: SocketAddr, lines: Vec<String>, acked: Arc<AtomicUsize>)
 
 /// What is sent, what is in flight and what is left.
 struct Work {
-    lines: Vec<String>,
+    pace: Pace,
+    begun: Instant,
+    lines: Vec<Vec<u8>>,
     sends: Vec<u32>,
     /// The first line that was never sent, or must be sent again: all lines before it are answered or
     /// in flight.
@@ -103,9 +134,14 @@ impl Work {
         self.unanswered.clear();
     }
 
-    /// The next line as a frame, if the window has room.
+    /// When the next line may be sent.
+    fn due(&self) -> Instant {
+        self.begun + Duration::from_secs_f64(self.next as f64 / f64::from(self.pace.per_second))
+    }
+
+    /// The next line as a frame, if the window has room and it is time.
     fn next_frame(&mut self, txnr: u32) -> Option<Vec<u8>> {
-        if self.unanswered.len() == WINDOW {
+        if self.unanswered.len() == WINDOW || self.due() > Instant::now() {
             return None;
         }
         let line = self.lines.get(self.next)?;
@@ -114,7 +150,10 @@ impl Work {
         }
         self.unanswered.push_back((txnr, self.next));
         self.next += 1;
-        Some(format!("{txnr} syslog {} {line}\n", line.len()).into_bytes())
+        let mut frame = format!("{txnr} syslog {} ", line.len()).into_bytes();
+        frame.extend_from_slice(line);
+        frame.push(b'\n');
+        Some(frame)
     }
 
     fn answered(&mut self, answer: &Answer) -> anyhow::Result<()> {
@@ -144,7 +183,9 @@ async fn session(addr: SocketAddr, work: &mut Work) -> anyhow::Result<()> {
         read,
         buffer: Vec::new(),
     };
-    open(&mut write, &mut answers).await?;
+    timeout(work.pace.patience, open(&mut write, &mut answers))
+        .await
+        .context("open the session")??;
     let mut txnr = FIRST_TXNR;
     while !work.is_done() {
         let mut frames = Vec::new();
@@ -154,10 +195,17 @@ async fn session(addr: SocketAddr, work: &mut Work) -> anyhow::Result<()> {
             txnr = next;
             frames.extend(frame);
         }
-        write.write_all(&frames).await?;
-        let answer = tokio::time::timeout(PATIENCE, answers.next())
+        timeout(work.pace.patience, write.write_all(&frames))
             .await
-            .context("await an answer")??;
+            .context("write lines")??;
+        let has_more = work.next < work.lines.len() && work.unanswered.len() < WINDOW;
+        let answer = tokio::select! {
+            // Cancel-safe: what was read stays in the buffer.
+            answer = timeout(work.pace.patience, answers.next()), if !work.unanswered.is_empty() => {
+                answer.context("await an answer")??
+            }
+            () = sleep_until(work.due()), if has_more => continue,
+        };
         work.answered(&answer)?;
         while let Some(answer) = answers.buffered()? {
             work.answered(&answer)?;

@@ -117,6 +117,11 @@ impl Server {
         self.kill();
     }
 
+    /// Sends a signal to every process of the group, such as SIGSTOP and SIGCONT.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.guard.signal(signal, |_, _| true);
+    }
+
     /// Ends all of the group at once, as a crash would.
     pub(crate) fn kill(&mut self) {
         let end = Instant::now() + STOP_MAX;
