@@ -12,7 +12,9 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    pub(crate) const fn whole(bytes: &'a [u8]) -> Self {
+    /// A line with nothing wrong.
+    #[must_use]
+    pub const fn whole(bytes: &'a [u8]) -> Self {
         Self {
             bytes,
             defects: FrameDefects::empty(),

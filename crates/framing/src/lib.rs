@@ -2,7 +2,8 @@
 //!
 //! A *frame* is one log line without its framing. [`StreamDecoder`] cuts frames out of what a syslog TCP
 //! connection carries (RFC 6587: octet counting and lines, told apart frame by frame), [`RelpDecoder`] out of a
-//! RELP session, [`datagram`] out of a UDP datagram. Frames borrow from the caller's read buffer. The way back is
+//! RELP session, [`LineDecoder`] out of a file, [`datagram`] out of a UDP datagram. [`Joiner`] makes one frame of lines
+//! that belong together. Frames borrow from the caller's read buffer. The way back is
 //! [`write_line`], [`write_octet_counted`] and [`relp`].
 //!
 //! ```
@@ -20,10 +21,14 @@
 
 mod encode;
 mod frame;
+mod lines;
+mod multiline;
 pub mod relp;
 mod stream;
 
 pub use crate::encode::{write_line, write_octet_counted};
 pub use crate::frame::{Frame, datagram};
+pub use crate::lines::{Line, LineDecoder};
+pub use crate::multiline::{BadPattern, Joiner, MultilineRule};
 pub use crate::relp::RelpDecoder;
 pub use crate::stream::{Frames, StreamDecoder};

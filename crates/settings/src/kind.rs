@@ -57,6 +57,16 @@ pub(crate) enum Kind {
     TimeZone,
     BindingKeys,
     Names,
+    /// `true` or `false`.
+    Flag,
+    /// A regular expression.
+    Pattern,
+    /// A pattern for paths.
+    Glob,
+    /// The label of a text encoding.
+    Encoding,
+    /// `name=value` texts.
+    Pairs,
 }
 
 /// A value that its kind allows.
@@ -72,6 +82,7 @@ pub(crate) enum Value {
     Url(Secret),
     Path(PathBuf),
     List(Vec<String>),
+    Flag(bool),
 }
 
 impl Kind {
@@ -81,6 +92,8 @@ impl Kind {
             Self::Number { min, max, word } => number(node, *min, *max, *word),
             Self::BindingKeys => list(node, binding_key).map(Value::List),
             Self::Names => list(node, name).map(Value::List),
+            Self::Pairs => list(node, pair).map(Value::List),
+            Self::Flag => flag(node).map(Value::Flag),
             _ => self.read_text(text(node)?, base),
         }
     }
@@ -111,7 +124,12 @@ impl Kind {
             Self::Text => Ok(Value::Text(text.to_owned())),
             Self::LogFilter => log_filter(text).map(|()| Value::Text(text.to_owned())),
             Self::TimeZone => time_zone(text).map(|()| Value::Text(text.to_owned())),
-            Self::Number { .. } | Self::BindingKeys | Self::Names => Err("is not a text key".to_owned()),
+            Self::Pattern => pattern(text).map(|()| Value::Text(text.to_owned())),
+            Self::Glob => glob_pattern(text).map(|()| Value::Text(text.to_owned())),
+            Self::Encoding => encoding(text).map(|()| Value::Text(text.to_owned())),
+            Self::Number { .. } | Self::BindingKeys | Self::Names | Self::Pairs | Self::Flag => {
+                Err("is not a text key".to_owned())
+            }
         }
     }
 
@@ -134,7 +152,7 @@ impl Kind {
     pub(crate) fn is_quoted(&self, value: &str) -> bool {
         match self {
             Self::Number { word, .. } => *word == Some(value),
-            Self::BindingKeys | Self::Names => false,
+            Self::BindingKeys | Self::Names | Self::Pairs | Self::Flag => false,
             _ => true,
         }
     }
@@ -172,6 +190,11 @@ impl Kind {
             Self::TimeZone => "IANA time zone name".to_owned(),
             Self::BindingKeys => "list of topic patterns".to_owned(),
             Self::Names => "list of names".to_owned(),
+            Self::Flag => "true or false".to_owned(),
+            Self::Pattern => "regular expression".to_owned(),
+            Self::Glob => "pattern with `*`, `?`, `[…]` and `**`".to_owned(),
+            Self::Encoding => "encoding label of the web".to_owned(),
+            Self::Pairs => "list of `name=value` texts".to_owned(),
         };
         match self.word() {
             Some(word) => format!("{values}, or \"{word}\""),
@@ -270,6 +293,53 @@ fn binding_key(text: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err("is not a topic pattern: words of letters, digits, - and _ with dots between them; * stands for one word, # for any number".to_owned())
+    }
+}
+
+fn pair(text: &str) -> Result<(), String> {
+    match text.split_once('=') {
+        Some((field, _)) if name(field).is_ok() => Ok(()),
+        _ => Err("must be name=value, with a name of letters, digits, - and _".to_owned()),
+    }
+}
+
+fn flag(node: &Node) -> Result<bool, String> {
+    match &node.data {
+        Data::Other(text) | Data::Loose(text) if text == "true" => Ok(true),
+        Data::Other(text) | Data::Loose(text) if text == "false" => Ok(false),
+        Data::Text(text) if text == "true" || text == "false" => {
+            Err(format!("must be {text} without quotes"))
+        }
+        _ => Err("must be true or false".to_owned()),
+    }
+}
+
+fn pattern(text: &str) -> Result<(), String> {
+    match regex::bytes::Regex::new(text) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let error = error.to_string();
+            let reason = error.lines().last().unwrap_or_default();
+            let reason = reason.trim_start_matches("error: ");
+            Err(format!("is not a regular expression: {reason}"))
+        }
+    }
+}
+
+fn glob_pattern(text: &str) -> Result<(), String> {
+    match glob::Pattern::new(text) {
+        Ok(_) if text.starts_with('/') => {
+            Err("must be a pattern for paths below the folder, without a / in front".to_owned())
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("is not a pattern for paths: {error}")),
+    }
+}
+
+fn encoding(text: &str) -> Result<(), String> {
+    match encoding_rs::Encoding::for_label_no_replacement(text.as_bytes()) {
+        Some(_) => Ok(()),
+        None => Err("is not the label of an encoding: write one of those that browsers know, such as \"utf-8\", \"windows-1252\", \"utf-16le\"".to_owned()),
     }
 }
 

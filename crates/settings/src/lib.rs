@@ -30,9 +30,10 @@ mod tree;
 pub mod units;
 
 pub use crate::model::{
-    AmqpSettings, BrokerSettings, ClientCert, Compression, DestinationSettings, FileCompression, FileFormat,
-    IntakeSettings, ListenerSettings, LogFormat, ParserSettings, PostgresSettings, ProgramSettings, Protocol,
-    RawPolicy, RescueSettings, ServiceSettings, Settings, ShipperFsSettings, ShipperPgsqlSettings,
+    AmqpSettings, BrokerSettings, ClientCert, Compression, DestinationSettings, Done, FileCompression,
+    FileFormat, FolderSettings, HarvestSettings, IntakeSettings, LabelSettings, LinePattern,
+    ListenerSettings, LogFormat, MultilineSettings, ParserSettings, PostgresSettings, ProgramSettings,
+    Protocol, RawPolicy, RescueSettings, ServiceSettings, Settings, ShipperFsSettings, ShipperPgsqlSettings,
     SqliteSettings, StoreSettings, TlsServerSettings,
 };
 pub use crate::problem::{Place, Problem, Problems};

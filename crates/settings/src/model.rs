@@ -20,6 +20,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// `[syslog_server]`.
     pub syslog_server: IntakeSettings,
+    /// `[harvest]`.
+    pub harvest: HarvestSettings,
     /// `[parser]`.
     pub parser: ParserSettings,
     /// `[shipper_pgsql]`.
@@ -188,6 +190,30 @@ pub struct ListenerSettings {
     pub time_zone: String,
     /// `[syslog_server.listener.tls]`.
     pub tls: Option<TlsServerSettings>,
+    /// `[syslog_server.listener.multiline]` of a stream listener.
+    pub multiline: Option<MultilineSettings>,
+}
+
+/// How lines become events of several lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MultilineSettings {
+    /// `start` or `continuation`.
+    pub pattern: LinePattern,
+    /// `timeout`: an event without a further line for this long is complete.
+    pub timeout: Duration,
+    /// `bytes_max`: an event is complete before it becomes longer than this.
+    pub bytes_max: usize,
+    /// `lines_max`: or with this many lines.
+    pub lines_max: usize,
+}
+
+/// What lines of a form of their own are. The text is a regular expression that compiles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinePattern {
+    /// First lines.
+    Start(String),
+    /// Further lines.
+    Continuation(String),
 }
 
 /// TLS of a stream listener.
@@ -210,6 +236,92 @@ pub enum ClientCert {
     Optional(PathBuf),
     /// They must, signed by this CA.
     Required(PathBuf),
+}
+
+/// `[harvest]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HarvestSettings {
+    /// `[[harvest.folder]]`.
+    pub folders: Vec<FolderSettings>,
+    /// `batch_bytes_max`: a raw batch closes at this size.
+    pub batch_bytes_max: usize,
+    /// `batch_frames_max`: or with this many frames.
+    pub batch_frames_max: u32,
+    /// `unconfirmed_batches_max`: batches of one file on their way at the same time.
+    pub unconfirmed_batches_max: usize,
+    /// `files_max`: files of one folder read at the same time.
+    pub files_max: usize,
+    /// `compression` of raw batches.
+    pub compression: Compression,
+}
+
+/// `[[harvest.folder]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderSettings {
+    /// `name`: the listener of every event, part of the routing key, unique among listeners too.
+    pub name: String,
+    /// `path`.
+    pub path: PathBuf,
+    /// `recursive`: folders in it are looked into.
+    pub recursive: bool,
+    /// `glob`: which files.
+    pub glob: String,
+    /// `follow`: files live on.
+    pub follow: bool,
+    /// `done`, `done_dir` and `failed_dir`.
+    pub done: Done,
+    /// `quiet`: a file written in place is complete after this long without a change.
+    pub quiet: Duration,
+    /// `poll_interval`: how often it is looked through in any case.
+    pub poll_interval: Duration,
+    /// `encoding`: a label that the Encoding Standard knows.
+    pub encoding: String,
+    /// `frame_bytes_max`: longer lines are cut.
+    pub frame_bytes_max: usize,
+    /// `[harvest.folder.multiline]`.
+    pub multiline: Option<MultilineSettings>,
+    /// What the parser does with its lines.
+    pub labels: LabelSettings,
+}
+
+/// What becomes of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Done {
+    /// Taken in full: removed; else moved to `failed_dir`.
+    Delete {
+        /// For files that could not be taken in full.
+        failed_dir: PathBuf,
+    },
+    /// Moved.
+    Move {
+        /// For files taken in full.
+        done_dir: PathBuf,
+        /// For files that could not be.
+        failed_dir: PathBuf,
+    },
+    /// Left where it is.
+    Keep,
+}
+
+/// What the parser does with lines of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelSettings {
+    /// `grammar`: lines are parsed.
+    pub grammar: bool,
+    /// `time_zone`: IANA name, for timestamps that name none.
+    pub time_zone: String,
+    /// `app_name` where the line has none.
+    pub app_name: Option<String>,
+    /// `hostname` where the line has none.
+    pub hostname: Option<String>,
+    /// `facility` where the line has none, by its name.
+    pub facility: Option<String>,
+    /// `severity` where the line has none, by its name.
+    pub severity: Option<String>,
+    /// `tags` of every event.
+    pub tags: Vec<String>,
+    /// `fields` that the line does not have itself.
+    pub fields: Vec<(String, String)>,
 }
 
 /// `[parser]`.

@@ -1,6 +1,7 @@
 //! From the tree to [`Settings`], section by section.
 
 mod contradictions;
+mod harvest;
 mod shippers;
 
 use std::{
@@ -23,8 +24,9 @@ use crate::{
 };
 
 /// Sections of services that can be processes of their own, and the names of those.
-pub(crate) const SERVICES: [(&str, &str); 4] = [
+pub(crate) const SERVICES: [(&str, &str); 5] = [
     ("syslog_server", "syslog-server"),
+    ("harvest", "harvest"),
     ("parser", "parser"),
     ("shipper_pgsql", "shipper-pgsql"),
     ("shipper_fs", "shipper-fs"),
@@ -68,6 +70,7 @@ fn read(reader: &Reader<'_>, file: Option<&Path>) -> Settings {
         rescue: rescue.url("url").map(|url| RescueSettings { url }),
         store: store(&reader.section("store"), &data_dir),
         syslog_server: intake(&reader.section("syslog_server")),
+        harvest: harvest::harvest(&reader.section("harvest")),
         parser: parser(&reader.section("parser"), file),
         shipper_pgsql: shippers::pgsql(&reader.section("shipper_pgsql")),
         shipper_fs: shippers::fs(&reader.section("shipper_fs")),
@@ -183,6 +186,7 @@ fn listener(section: &Section<'_>) -> ListenerSettings {
         receive_buffer: section.memory("receive_buffer"),
         time_zone: section.text("time_zone"),
         tls: section.inner("tls").map(|section| tls(&section)),
+        multiline: harvest::multiline(section),
     }
 }
 

@@ -251,7 +251,8 @@ mod tests {
         let mut in_example = false;
         let kept = text.lines().filter(|line| {
             if let Some(header) = line.strip_prefix('[') {
-                in_example = header.starts_with('[') || header.contains("listener");
+                in_example =
+                    header.starts_with('[') || header.contains("listener") || header.contains("folder");
             }
             !in_example && !examples.iter().any(|example| example == line)
         });

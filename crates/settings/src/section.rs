@@ -266,6 +266,10 @@ impl<'a> Section<'a> {
         }
     }
 
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        matches!(self.value(name), Some(Value::Flag(true)))
+    }
+
     pub(crate) fn text(&self, name: &str) -> String {
         self.opt_text(name).unwrap_or_default()
     }

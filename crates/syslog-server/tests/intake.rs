@@ -58,6 +58,7 @@ fn listener(protocol: Protocol) -> ListenerSettings {
         receive_buffer: 1 << 20,
         time_zone: "UTC".to_owned(),
         tls: None,
+        multiline: None,
     }
 }
 

@@ -35,6 +35,14 @@ pub enum BindError {
         /// What is wrong.
         source: TlsError,
     },
+    /// Its lines cannot be joined.
+    #[error("listener \"{listener}\": [syslog_server.listener.multiline] does not work")]
+    Multiline {
+        /// The listener's name.
+        listener: String,
+        /// What is wrong.
+        source: framing::BadPattern,
+    },
 }
 
 impl BindError {

@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use event::FrameDefects;
 use parking_lot::Mutex;
-use settings::{ListenerSettings, Protocol};
+use settings::{LinePattern, ListenerSettings, MultilineSettings, Protocol};
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     custody::{Settler, custody},
+    join::Joining,
     meters::Meters,
     room::Room,
     session::Surroundings,
@@ -145,10 +146,22 @@ pub(crate) fn around(sink: &Arc<FakeSink>) -> Surroundings<FakeSink> {
         sink: Arc::clone(sink),
         frame_bytes_max: 65_536,
         idle_timeout: None,
+        joining: None,
         stop: CancellationToken::new(),
         meters: Meters::default(),
         throttle: Throttle::default(),
     }
+}
+
+/// Lines that begin with a space belong to the one before.
+pub(crate) fn joining(timeout: Duration) -> Option<Joining> {
+    let settings = MultilineSettings {
+        pattern: LinePattern::Continuation("^ ".to_owned()),
+        timeout,
+        bytes_max: 1000,
+        lines_max: 100,
+    };
+    Some(Joining::new(&settings).expect("the pattern is good"))
 }
 
 pub(crate) fn peer() -> Peer {
@@ -170,5 +183,6 @@ pub(crate) fn listener(protocol: Protocol) -> ListenerSettings {
         receive_buffer: 4 << 20,
         time_zone: "UTC".to_owned(),
         tls: None,
+        multiline: None,
     }
 }

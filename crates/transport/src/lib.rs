@@ -13,6 +13,7 @@ mod error;
 mod fake;
 mod idle;
 mod inbound;
+mod join;
 mod meters;
 mod relp;
 mod room;

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use framing::{RelpDecoder, relp};
+use framing::{Joiner, RelpDecoder, relp};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::Notify,
@@ -25,12 +25,13 @@ use tokio::{
 
 pub(crate) use self::commands::RelpViolation;
 use self::{
-    commands::{Commands, Source},
+    commands::{Commands, Last, Source},
     replies::Replies,
 };
 use crate::{
     idle::Idle,
     inbound::Inbound,
+    join::Joining,
     session::{End, Surroundings},
     sink::{FrameSink, Peer},
 };
@@ -48,6 +49,7 @@ where
     K: FrameSink,
 {
     let settled = Arc::new(Notify::new());
+    let (joiner, quiet) = Joining::of_session(around.joining.as_ref());
     let mut session = Session {
         around,
         peer,
@@ -55,9 +57,13 @@ where
         inbound: Inbound::default(),
         commands: Commands::new(),
         replies: Replies::new(Arc::clone(&settled)),
+        joiner,
         is_counted: false,
     };
-    let end = match session.run(stream, &settled).await {
+    let outcome = session.run(stream, &settled, quiet).await;
+    // Not answered any more, but passed on like all that was read.
+    session.complete_event();
+    let end = match outcome {
         Outcome::Cut(end) => end,
         Outcome::Answered(end) => {
             if let End::Violation(_) = end {
@@ -85,6 +91,8 @@ struct Session<'a, K> {
     inbound: Inbound,
     commands: Commands,
     replies: Replies,
+    /// Where lines are joined into events.
+    joiner: Option<Joiner>,
     /// In the gauge of open sessions.
     is_counted: bool,
 }
@@ -104,7 +112,7 @@ enum Io {
 }
 
 impl<K: FrameSink> Session<'_, K> {
-    async fn run<S>(&mut self, stream: &mut S, settled: &Notify) -> Outcome
+    async fn run<S>(&mut self, stream: &mut S, settled: &Notify, mut quiet: Option<Idle>) -> Outcome
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -124,6 +132,10 @@ impl<K: FrameSink> Session<'_, K> {
             if closing.is_none() {
                 closing = self.commands.take_end();
             }
+            if closing.is_some() {
+                self.complete_event();
+            }
+            let is_joining = self.joiner.as_ref().is_some_and(Joiner::is_open);
             if self.replies.is_all_answered()
                 && let Some(end) = closing
             {
@@ -137,12 +149,13 @@ impl<K: FrameSink> Session<'_, K> {
                 () = &mut stopped, if closing.is_none() => closing = Some(End::Stopped),
                 io = poll_fn(|cx| self.poll_io(cx, stream, reads)) => match io {
                     Ok(Io::Wrote) => patience.iter_mut().for_each(Idle::touch),
-                    Ok(Io::Read) => idle.iter_mut().for_each(Idle::touch),
+                    Ok(Io::Read) => idle.iter_mut().chain(&mut quiet).for_each(Idle::touch),
                     Ok(Io::Eof) => return Outcome::Cut(End::Eof),
                     Ok(Io::NoRoom) => {}
                     Err(error) => return Outcome::Cut(End::Failed(error)),
                 },
                 () = settled.notified() => {}
+                () = Idle::elapsed(&mut quiet), if is_joining => self.complete_event(),
                 () = around.sink.room().wait(), if may_read && !is_open => {}
                 () = Idle::elapsed(&mut idle), if closing.is_none() => {
                     // Who is not read, or is not answered yet, is not silent.
@@ -184,7 +197,13 @@ impl<K: FrameSink> Session<'_, K> {
         }
         let mut process = |input: &[u8]| {
             let frames = self.decoder.decode(input);
-            let mut source = Source::new(self.peer, frames, &mut self.commands, &mut self.replies);
+            let mut source = Source::new(
+                self.peer,
+                frames,
+                &mut self.commands,
+                &mut self.replies,
+                self.joiner.as_mut(),
+            );
             around.sink.take(&mut source);
             source.consumed()
         };
@@ -198,6 +217,16 @@ impl<K: FrameSink> Session<'_, K> {
             around.meters.relp_sessions.inc();
         }
         Poll::Ready(Ok(if read == 0 { Io::Eof } else { Io::Read }))
+    }
+
+    /// Hands over the event under way, if there is one.
+    fn complete_event(&mut self) {
+        if let Some(joiner) = &mut self.joiner
+            && joiner.finish()
+        {
+            let mut last = Last::new(self.peer, joiner.complete(), &mut self.replies);
+            self.around.sink.take(&mut last);
+        }
     }
 
     /// Writes what is to be written and tells the peer that the session is over, and why.

@@ -5,7 +5,9 @@ use std::{future::poll_fn, io, sync::Arc, task::Poll, time::Duration};
 use tokio::io::AsyncRead;
 use tokio_util::sync::CancellationToken;
 
-use crate::{inbound::Inbound, meters::Meters, room::Room, sink::FrameSink, throttle::Throttle};
+use crate::{
+    inbound::Inbound, join::Joining, meters::Meters, room::Room, sink::FrameSink, throttle::Throttle,
+};
 
 /// The surroundings of a session.
 #[derive(Debug)]
@@ -14,6 +16,8 @@ pub(crate) struct Surroundings<K> {
     pub(crate) sink: Arc<K>,
     pub(crate) frame_bytes_max: usize,
     pub(crate) idle_timeout: Option<Duration>,
+    /// `None`: each line is an event.
+    pub(crate) joining: Option<Joining>,
     pub(crate) stop: CancellationToken,
     pub(crate) meters: Meters,
     /// Of the log lines about misbehaving peers.

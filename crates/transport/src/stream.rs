@@ -23,6 +23,7 @@ use tracing::Instrument as _;
 use crate::{
     connections::{Connections, Place, Refused},
     error::BindError,
+    join::Joining,
     meters::Meters,
     relp,
     session::{End, Surroundings},
@@ -47,6 +48,7 @@ pub struct StreamListener {
     listener: TcpListener,
     address: SocketAddr,
     acceptor: Option<TlsAcceptor>,
+    joining: Option<Joining>,
 }
 
 impl fmt::Debug for StreamListener {
@@ -63,10 +65,15 @@ impl StreamListener {
     /// Listens; nothing is accepted yet.
     ///
     /// # Errors
-    /// [`BindError`]: the address or the TLS settings do not work.
+    /// [`BindError`]: the address, the TLS settings or the pattern for lines do not work.
     pub fn bind(settings: &ListenerSettings) -> Result<Self, BindError> {
         let acceptor = settings.tls.as_ref().map(tls::acceptor).transpose();
         let acceptor = acceptor.map_err(|source| BindError::Tls {
+            listener: settings.name.clone(),
+            source,
+        })?;
+        let joining = settings.multiline.as_ref().map(Joining::new).transpose();
+        let joining = joining.map_err(|source| BindError::Multiline {
             listener: settings.name.clone(),
             source,
         })?;
@@ -90,6 +97,7 @@ impl StreamListener {
             listener,
             address,
             acceptor,
+            joining,
         })
     }
 
@@ -111,6 +119,7 @@ impl StreamListener {
             sink,
             frame_bytes_max: self.settings.frame_bytes_max,
             idle_timeout: self.settings.idle_timeout,
+            joining: self.joining,
             stop,
             meters,
             throttle: Throttle::default(),

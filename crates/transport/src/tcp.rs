@@ -2,13 +2,14 @@
 
 use std::{future::poll_fn, io, pin::pin, time::Duration};
 
-use framing::{Frame, Frames, StreamDecoder};
+use framing::{Frame, Frames, Joiner, StreamDecoder};
 use tokio::{io::AsyncRead, time::timeout};
 
 use crate::{
     custody::Ticket,
     idle::Idle,
     inbound::Inbound,
+    join::Joining,
     session::{End, Surroundings},
     sink::{FrameSink, FrameSource, Peer},
 };
@@ -29,17 +30,20 @@ where
     let mut decoder = StreamDecoder::new(around.frame_bytes_max);
     let mut inbound = Inbound::default();
     let mut idle = Idle::new(around.idle_timeout);
+    let (mut joiner, mut quiet) = Joining::of_session(around.joining.as_ref());
     let mut stopped = pin!(around.stop.cancelled());
-    let mut process = |input: &[u8]| take(&mut decoder, input, peer, around);
     let end = loop {
+        let is_joining = joiner.as_ref().is_some_and(Joiner::is_open);
+        let mut process = |input: &[u8]| take(&mut decoder, &mut joiner, input, peer, around);
         tokio::select! {
             biased;
             () = &mut stopped => break End::Stopped,
             read = around.read(&mut inbound, stream, &mut process) => match read {
                 Ok(0) => break End::Eof,
-                Ok(_) => idle.iter_mut().for_each(Idle::touch),
+                Ok(_) => idle.iter_mut().chain(&mut quiet).for_each(Idle::touch),
                 Err(error) => break End::Failed(error),
             },
+            () = Idle::elapsed(&mut quiet), if is_joining => take_last(None, &mut joiner, peer, around),
             () = Idle::elapsed(&mut idle) => {
                 // Who is not read is not silent.
                 if around.sink.room().is_open() {
@@ -50,23 +54,20 @@ where
         }
     };
     if let End::Stopped = end {
+        let mut process = |input: &[u8]| take(&mut decoder, &mut joiner, input, peer, around);
         let last = read_what_is_there(&mut inbound, stream, around, &mut process).await;
         if let Err(error) = last {
             tracing::debug!(%error, "last read failed");
         }
     }
-    if let Some(frame) = decoder.finish(inbound.tail()) {
-        around.sink.take(&mut One {
-            peer,
-            frame: Some(frame),
-        });
-    }
+    take_last(decoder.finish(inbound.tail()), &mut joiner, peer, around);
     around.meters.discarded_bytes.inc_by(decoder.take_discarded());
     end
 }
 
 fn take<K: FrameSink>(
     decoder: &mut StreamDecoder,
+    joiner: &mut Option<Joiner>,
     input: &[u8],
     peer: &Peer,
     around: &Surroundings<K>,
@@ -74,6 +75,7 @@ fn take<K: FrameSink>(
     let mut source = Lines {
         peer,
         frames: decoder.decode(input),
+        joiner: joiner.as_mut(),
     };
     around.sink.take(&mut source);
     let consumed = source.frames.consumed();
@@ -82,6 +84,28 @@ fn take<K: FrameSink>(
         discarded => drop(around.meters.discarded_bytes.inc_by(discarded)),
     }
     consumed
+}
+
+/// The last frame of the stream, if there is one, and the event that ends with it or without it.
+fn take_last<K: FrameSink>(
+    last: Option<Frame<'_>>,
+    joiner: &mut Option<Joiner>,
+    peer: &Peer,
+    around: &Surroundings<K>,
+) {
+    let give = |frame: Frame<'_>| {
+        let frame = Some(frame);
+        around.sink.take(&mut One { peer, frame });
+    };
+    let Some(joiner) = joiner else {
+        return last.into_iter().for_each(give);
+    };
+    if last.is_some_and(|frame| joiner.push(frame)) {
+        give(joiner.complete());
+    }
+    if joiner.finish() {
+        give(joiner.complete());
+    }
 }
 
 async fn read_what_is_there<S, K>(
@@ -108,11 +132,20 @@ where
 struct Lines<'a, 'd, 'i> {
     peer: &'a Peer,
     frames: Frames<'d, 'i>,
+    joiner: Option<&'a mut Joiner>,
 }
 
 impl FrameSource for Lines<'_, '_, '_> {
     fn next_frame(&mut self) -> Option<(&Peer, Frame<'_>)> {
-        self.frames.next_frame().map(|frame| (self.peer, frame))
+        let Some(joiner) = &mut self.joiner else {
+            return self.frames.next_frame().map(|frame| (self.peer, frame));
+        };
+        while let Some(frame) = self.frames.next_frame() {
+            if joiner.push(frame) {
+                return Some((self.peer, joiner.complete()));
+            }
+        }
+        None
     }
 
     /// Plain syslog has no answers.

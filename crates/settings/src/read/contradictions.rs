@@ -17,7 +17,9 @@ pub(super) fn check(reader: &Reader<'_>, settings: &Settings) {
     for (section, listener) in listeners.iter().zip(&settings.syslog_server.listeners) {
         protocol(section, listener.protocol);
     }
-    unique_names(&listeners);
+    let folders = reader.section("harvest").list("folder");
+    let sources: Vec<_> = listeners.iter().chain(&folders).cloned().collect();
+    unique_names(&sources);
     unique_names(&reader.section("parser").list("program"));
     unique_names(&reader.section("shipper_fs").list("destination"));
     addresses(reader, settings);
@@ -33,6 +35,12 @@ fn protocol(section: &Section<'_>, protocol: Protocol) {
     if protocol == Protocol::Udp {
         if section.inner("tls").is_some() {
             section.problem("protocol", "cannot have TLS: that is for relp and tcp");
+        }
+        if section.inner("multiline").is_some() {
+            section.problem(
+                "protocol",
+                "cannot have lines joined: datagrams come in any order, and have no stream",
+            );
         }
         for name in of_streams.into_iter().filter(|name| section.is_set(name)) {
             section.problem(name, "has no effect on a udp listener: it is for relp and tcp");
@@ -155,30 +163,54 @@ fn queues(reader: &Reader<'_>, settings: &Settings) {
 
 /// A frame fits into a batch, and what one stage makes the next one takes.
 fn sizes(reader: &Reader<'_>, settings: &Settings) {
-    let intake = reader.section("syslog_server");
     let batch_bytes_max = settings.syslog_server.batch_bytes_max;
-    for (section, listener) in intake
-        .list("listener")
-        .iter()
-        .zip(&settings.syslog_server.listeners)
-    {
-        let key = section.key("frame_bytes_max");
-        if reader.are_good(&[&key, "syslog_server.batch_bytes_max"])
-            && listener.frame_bytes_max > batch_bytes_max
-        {
-            let max = units::show_size(batch_bytes_max as u64);
-            let frame = units::show_size(listener.frame_bytes_max as u64);
-            section.problem(
-                "frame_bytes_max",
-                format!("a frame of {frame} is larger than syslog_server.batch_bytes_max ({max})"),
+    let listeners = reader.section("syslog_server").list("listener");
+    for (section, listener) in listeners.iter().zip(&settings.syslog_server.listeners) {
+        fits(
+            reader,
+            section,
+            "frame_bytes_max",
+            listener.frame_bytes_max,
+            ("syslog_server", batch_bytes_max),
+        );
+        if let (Some(section), Some(multiline)) = (section.inner("multiline"), &listener.multiline) {
+            fits(
+                reader,
+                &section,
+                "bytes_max",
+                multiline.bytes_max,
+                ("syslog_server", batch_bytes_max),
+            );
+        }
+    }
+    let harvest_bytes_max = settings.harvest.batch_bytes_max;
+    let folders = reader.section("harvest").list("folder");
+    for (section, folder) in folders.iter().zip(&settings.harvest.folders) {
+        fits(
+            reader,
+            section,
+            "frame_bytes_max",
+            folder.frame_bytes_max,
+            ("harvest", harvest_bytes_max),
+        );
+        if let (Some(section), Some(multiline)) = (section.inner("multiline"), &folder.multiline) {
+            fits(
+                reader,
+                &section,
+                "bytes_max",
+                multiline.bytes_max,
+                ("harvest", harvest_bytes_max),
             );
         }
     }
     let intake = ("syslog_server", batch_bytes_max);
+    let harvest = ("harvest", harvest_bytes_max);
     let parser = ("parser", settings.parser.batch_bytes_max);
     let pgsql = ("shipper_pgsql", settings.shipper_pgsql.batch_bytes_max);
     let fs = ("shipper_fs", settings.shipper_fs.batch_bytes_max);
-    for ((before, made), (after, taken)) in [(intake, parser), (parser, pgsql), (parser, fs)] {
+    for ((before, made), (after, taken)) in
+        [(intake, parser), (harvest, parser), (parser, pgsql), (parser, fs)]
+    {
         let keys = [
             format!("{before}.batch_bytes_max"),
             format!("{after}.batch_bytes_max"),
@@ -191,6 +223,20 @@ fn sizes(reader: &Reader<'_>, settings: &Settings) {
                 format!("must be at least {before}.batch_bytes_max ({made}), or batches of that size are dead-lettered"),
             );
         }
+    }
+}
+
+/// A frame of `key` fits into a batch of `batch`, a section and its bound.
+fn fits(reader: &Reader<'_>, section: &Section<'_>, key: &str, bytes_max: usize, batch: (&str, usize)) {
+    let (batch_section, batch_bytes_max) = batch;
+    let batch_key = format!("{batch_section}.batch_bytes_max");
+    if bytes_max > batch_bytes_max && reader.are_good(&[&section.key(key), &batch_key]) {
+        let frame = units::show_size(bytes_max as u64);
+        let max = units::show_size(batch_bytes_max as u64);
+        section.problem(
+            key,
+            format!("a frame of {frame} is larger than {batch_key} ({max})"),
+        );
     }
 }
 

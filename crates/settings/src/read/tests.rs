@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::keys;
-use crate::model::FileFormat;
+use crate::model::{Done, FileFormat, LinePattern};
 
 fn file(text: &str) -> Sources {
     Sources {
@@ -84,7 +84,11 @@ fn defaults() {
         .values()
         .map(|addr| addr.map(|addr| addr.port()))
         .collect();
-    assert_eq!(ports, [Some(9602), Some(9604), Some(9603), Some(9601)], "by name");
+    assert_eq!(
+        ports,
+        [Some(9607), Some(9602), Some(9604), Some(9603), Some(9601)],
+        "by name"
+    );
     assert_eq!(settings.shipper_fs.destinations, []);
     assert_eq!(settings.shipper_pgsql.binding_keys, ["#"]);
 }
@@ -654,6 +658,108 @@ fn destinations() {
         ),
     ] {
         check(&with(keys), expected);
+    }
+}
+
+#[test]
+fn folders() {
+    let folder = |keys: &str| format!("[[harvest.folder]]\nname = \"up\"\npath = \"/spool\"\n{keys}");
+    let read = |keys: &str| good(&file(&folder(keys))).harvest.folders.remove(0);
+    let up = read("");
+    assert_eq!(up.name, "up");
+    assert_eq!((up.recursive, up.follow, up.glob.as_str()), (false, false, "*"));
+    let dirs = |done: &str, failed: &str| (PathBuf::from(done), PathBuf::from(failed));
+    let (done_dir, failed_dir) = dirs("/spool/.done", "/spool/.failed");
+    assert_eq!(up.done, Done::Move { done_dir, failed_dir });
+    assert!(up.labels.grammar && up.labels.fields.is_empty() && up.multiline.is_none());
+    let up = read(
+        "recursive = true\nglob = \"**/*.log\"\ndone = \"delete\"\nfailed_dir = \"/bad\"\ngrammar = false\n\
+         app_name = \"a b\"\nfacility = \"local0\"\ntags = [\"t\"]\nfields = [\"site=berlin=1\"]\n\
+         [harvest.folder.multiline]\ncontinuation = '^\\s'\ntimeout = \"2s\"",
+    );
+    assert!(up.recursive && !up.labels.grammar);
+    assert_eq!(
+        up.done,
+        Done::Delete {
+            failed_dir: "/bad".into()
+        }
+    );
+    assert_eq!(up.labels.app_name.as_deref(), Some("a b"));
+    assert_eq!(up.labels.fields, [("site".to_owned(), "berlin=1".to_owned())]);
+    let multiline = up.multiline.expect("is set");
+    assert_eq!(multiline.pattern, LinePattern::Continuation("^\\s".to_owned()));
+    assert_eq!(multiline.timeout, Duration::from_secs(2));
+    let in_environment = Sources {
+        file: Some(("logferry.toml".into(), folder(""))),
+        env: env(&[
+            ("LOGFERRY_HARVEST__FOLDER__UP__FOLLOW", "true"),
+            ("LOGFERRY_HARVEST__FOLDER__UP__FIELDS", "a=1,b=2"),
+        ]),
+        ..Sources::default()
+    };
+    let up = good(&in_environment).harvest.folders.remove(0);
+    assert!(up.follow);
+    assert_eq!(up.labels.fields.len(), 2);
+    for (keys, expected) in [
+        (
+            "recursive = \"true\"",
+            "logferry.toml:4: harvest.folder.up.recursive = \"true\": must be true without quotes",
+        ),
+        (
+            "recursive = 1",
+            "logferry.toml:4: harvest.folder.up.recursive = 1: must be true or false",
+        ),
+        (
+            "glob = \"a[\"",
+            "logferry.toml:4: harvest.folder.up.glob = \"a[\": is not a pattern",
+        ),
+        (
+            "glob = \"/a\"",
+            "logferry.toml:4: harvest.folder.up.glob = \"/a\": must be a pattern for paths below",
+        ),
+        (
+            "encoding = \"klingon\"",
+            "logferry.toml:4: harvest.folder.up.encoding = \"klingon\": is not the label",
+        ),
+        ("fields = [\"site\"]", "logferry.toml:4: harvest.folder.up.fields"),
+        (
+            "follow = true\nquiet = \"1s\"",
+            "logferry.toml:5: harvest.folder.up.quiet = \"1s\": has no effect with follow",
+        ),
+        (
+            "done = \"keep\"\ndone_dir = \"/d\"",
+            "logferry.toml:5: harvest.folder.up.done_dir = \"/d\": has an effect with done",
+        ),
+        (
+            "grammar = false\ntime_zone = \"UTC\"",
+            "logferry.toml:5: harvest.folder.up.time_zone = \"UTC\": has no effect",
+        ),
+        (
+            "frame_bytes_max = \"1MiB\"",
+            "logferry.toml:4: harvest.folder.up.frame_bytes_max = \"1MiB\": a frame of 1MiB is larger than harvest.batch_bytes_max (128KiB)",
+        ),
+        (
+            "[harvest.folder.multiline]\nstart = \"(\"",
+            "logferry.toml:5: harvest.folder.up.multiline.start = \"(\": is not a regular expression: unclosed group",
+        ),
+        (
+            "[harvest.folder.multiline]\ntimeout = \"1s\"",
+            "logferry.toml:4: harvest.folder.up.multiline.start: is missing",
+        ),
+        (
+            "[harvest.folder.multiline]\nstart = \"a\"\ncontinuation = \"b\"",
+            "logferry.toml:6: harvest.folder.up.multiline.continuation",
+        ),
+        (
+            "[[syslog_server.listener]]\nname = \"UP\"\nprotocol = \"tcp\"\naddress = \"127.0.0.1:0\"",
+            "logferry.toml:2: harvest.folder.up.name",
+        ),
+        (
+            "[[syslog_server.listener]]\nname = \"u\"\nprotocol = \"udp\"\naddress = \"127.0.0.1:0\"\n[syslog_server.listener.multiline]\nstart = \"a\"",
+            "logferry.toml:6: syslog_server.listener.u.protocol",
+        ),
+    ] {
+        check(&folder(keys), expected);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the commands of a session do.
 
 use framing::{
-    Frame,
+    Frame, Joiner,
     relp::{self, Offers, RelpFrame, RelpFrames, Txnr, Violation},
 };
 
@@ -62,12 +62,12 @@ impl Commands {
         self.is_over = true;
     }
 
-    /// The frame that a command brings.
+    /// The frame that a command brings. What becomes of it is for the caller to tell the replies.
     fn run<'a>(
         &mut self,
         command: RelpFrame<'a>,
         replies: &mut Replies,
-    ) -> Result<Option<Frame<'a>>, RelpViolation> {
+    ) -> Result<Option<(Txnr, Frame<'a>)>, RelpViolation> {
         let txnr = command.txnr;
         if txnr != self.expected {
             return Err(RelpViolation::Order {
@@ -81,11 +81,10 @@ impl Commands {
             _ if !self.is_open => return Err(RelpViolation::NotOpen),
             b"syslog" => {
                 let frame = command.frame();
-                match frame {
-                    Some(_) => replies.expect_frame(txnr),
-                    None => replies.expect_nothing(txnr),
+                if frame.is_none() {
+                    replies.expect_nothing(txnr);
                 }
-                return Ok(frame);
+                return Ok(frame.map(|frame| (txnr, frame)));
             }
             b"close" => {
                 let mut answer = Vec::new();
@@ -129,6 +128,7 @@ pub(super) struct Source<'a, 'd, 'i> {
     frames: RelpFrames<'d, 'i>,
     commands: &'a mut Commands,
     replies: &'a mut Replies,
+    joiner: Option<&'a mut Joiner>,
 }
 
 impl<'a, 'd, 'i> Source<'a, 'd, 'i> {
@@ -137,13 +137,21 @@ impl<'a, 'd, 'i> Source<'a, 'd, 'i> {
         frames: RelpFrames<'d, 'i>,
         commands: &'a mut Commands,
         replies: &'a mut Replies,
+        joiner: Option<&'a mut Joiner>,
     ) -> Self {
         Self {
             peer,
             frames,
             commands,
             replies,
+            joiner,
         }
+    }
+
+    /// The event that was completed last.
+    fn complete(&self) -> Option<(&Peer, Frame<'_>)> {
+        let joiner = self.joiner.as_deref()?;
+        Some((self.peer, joiner.complete()))
     }
 
     /// Bytes of the read that are dealt with.
@@ -161,12 +169,53 @@ impl FrameSource for Source<'_, '_, '_> {
                 Err(violation) => Err(violation.into()),
             };
             match ran {
-                Ok(Some(frame)) => return Some((self.peer, frame)),
+                Ok(Some((txnr, frame))) => {
+                    let Some(joiner) = &mut self.joiner else {
+                        self.replies.expect_frame(txnr);
+                        return Some((self.peer, frame));
+                    };
+                    let is_complete = joiner.push(frame);
+                    if is_complete {
+                        self.replies.release_held();
+                    }
+                    self.replies.hold_frame(txnr);
+                    if is_complete {
+                        return self.complete();
+                    }
+                }
                 Ok(None) => {}
                 Err(violation) => self.commands.end(End::Violation(violation)),
             }
         }
         None
+    }
+
+    fn placed(&mut self, ticket: &Ticket) {
+        self.replies.placed(ticket);
+    }
+}
+
+/// An event that was under way when nothing more came.
+pub(super) struct Last<'a> {
+    peer: &'a Peer,
+    frame: Option<Frame<'a>>,
+    replies: &'a mut Replies,
+}
+
+impl<'a> Last<'a> {
+    pub(super) fn new(peer: &'a Peer, frame: Frame<'a>, replies: &'a mut Replies) -> Self {
+        replies.release_held();
+        Self {
+            peer,
+            frame: Some(frame),
+            replies,
+        }
+    }
+}
+
+impl FrameSource for Last<'_> {
+    fn next_frame(&mut self) -> Option<(&Peer, Frame<'_>)> {
+        self.frame.take().map(|frame| (self.peer, frame))
     }
 
     fn placed(&mut self, ticket: &Ticket) {
@@ -194,7 +243,7 @@ mod tests {
         let (mut decoder, mut commands) = (RelpDecoder::new(1000), Commands::new());
         let mut replies = Replies::new(Arc::default());
         let (settler, ticket) = custody();
-        let mut source = Source::new(&peer, decoder.decode(input), &mut commands, &mut replies);
+        let mut source = Source::new(&peer, decoder.decode(input), &mut commands, &mut replies, None);
         let mut frames = Vec::new();
         while let Some((_, frame)) = source.next_frame() {
             frames.push(frame.bytes.to_vec());

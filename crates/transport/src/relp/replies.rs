@@ -46,6 +46,8 @@ pub(super) struct Replies {
 enum Reply {
     /// `syslog` commands up to this one. The ticket is `None` until the sink has placed their frames.
     Syslog { through: Txnr, ticket: Option<Ticket> },
+    /// `syslog` commands up to this one, whose frames are part of an event that is not complete.
+    Held { through: Txnr },
     /// Another command, its answer ready to be written in its turn.
     Ready(Vec<u8>),
 }
@@ -79,10 +81,35 @@ impl Replies {
         }
     }
 
+    /// A `syslog` command whose frame is part of an event that is not complete.
+    pub(super) fn hold_frame(&mut self, txnr: Txnr) {
+        self.unanswered += 1;
+        match self.queue.back_mut() {
+            Some(Reply::Held { through }) => *through = txnr,
+            _ => self.queue.push_back(Reply::Held { through: txnr }),
+        }
+    }
+
+    /// The event under way is complete: its frames go to the sink.
+    pub(super) fn release_held(&mut self) {
+        for reply in self.queue.iter_mut().rev() {
+            match *reply {
+                Reply::Held { through } => {
+                    *reply = Reply::Syslog {
+                        through,
+                        ticket: None,
+                    };
+                }
+                Reply::Syslog { .. } => break,
+                Reply::Ready(_) => {}
+            }
+        }
+    }
+
     /// A `syslog` command without a message: nobody needs custody of it.
     pub(super) fn expect_nothing(&mut self, txnr: Txnr) {
         match self.queue.back_mut() {
-            Some(Reply::Syslog { through, .. }) => {
+            Some(Reply::Syslog { through, .. } | Reply::Held { through }) => {
                 self.unanswered += 1;
                 *through = txnr;
             }
@@ -110,7 +137,7 @@ impl Replies {
                     *ticket = Some(placed.clone());
                     is_new = true;
                 }
-                Reply::Ready(_) => {}
+                Reply::Ready(_) | Reply::Held { .. } => {}
             }
         }
         if !is_new {
@@ -155,7 +182,7 @@ impl Replies {
                     self.next = self.next.next();
                     self.unanswered -= 1;
                 }
-                Reply::Syslog { ticket: None, .. } => break,
+                Reply::Syslog { ticket: None, .. } | Reply::Held { .. } => break,
                 Reply::Syslog {
                     through,
                     ticket: Some(ticket),

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{
     client::{RelpClient, RelpClientError},
-    fake::{FakeSink, around, peer},
+    fake::{FakeSink, around, joining, peer},
 };
 
 struct Served {
@@ -21,9 +21,14 @@ struct Served {
 }
 
 fn served(sink: Arc<FakeSink>, pipe_bytes: usize) -> Served {
+    served_with(sink, pipe_bytes, None)
+}
+
+fn served_with(sink: Arc<FakeSink>, pipe_bytes: usize, joining: Option<Joining>) -> Served {
     let (stream, mut theirs) = duplex(pipe_bytes);
     let mut around = around(&sink);
     around.idle_timeout = Some(Duration::from_secs(600));
+    around.joining = joining;
     let stop = around.stop.clone();
     let task = tokio::spawn(async move { serve(&mut theirs, &peer(), &around).await });
     Served {
@@ -181,4 +186,59 @@ async fn advance_slowly(duration: Duration) {
         tokio::time::advance(Duration::from_secs(1)).await;
         yield_now().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_of_joined_lines_wait_for_their_event() {
+    let served = served_with(FakeSink::holding(), 1 << 16, joining(Duration::from_secs(5)));
+    let mut client = RelpClient::open(served.stream).await.unwrap();
+    for line in ["a", " 1", " 2", "b", " 1"] {
+        client.push(line.as_bytes());
+    }
+    while client.unwritten() > 0 {
+        assert_eq!(client.exchange().await.unwrap(), 0);
+    }
+    assert_eq!(served.sink.bytes(1).await, [b"a\n 1\n 2"]);
+    served.sink.confirm_all();
+    let mut answered = 0;
+    while answered < 3 {
+        answered += client.exchange().await.unwrap();
+    }
+    // The second event is not complete, and nobody has it.
+    assert_eq!((answered, client.unanswered()), (3, 2));
+    assert_eq!(served.sink.bytes(2).await[1], b"b\n 1");
+    assert_eq!(client.unanswered(), 2);
+    served.sink.confirm_all();
+    while client.unanswered() > 0 {
+        client.exchange().await.unwrap();
+    }
+    // An event under way is handed over before `close` is answered.
+    client.push(b"c");
+    let closing = tokio::spawn(async move {
+        while client.unwritten() > 0 {
+            client.exchange().await?;
+        }
+        client.close().await
+    });
+    assert_eq!(served.sink.bytes(3).await[2], b"c");
+    served.sink.confirm_all();
+    closing.await.unwrap().unwrap();
+    assert!(matches!(served.task.await.unwrap(), End::RelpClosed));
+}
+
+#[tokio::test]
+async fn a_stop_hands_over_the_event_under_way() {
+    let served = served_with(FakeSink::confirming(), 1 << 16, joining(Duration::from_secs(600)));
+    let mut client = RelpClient::open(served.stream).await.unwrap();
+    client.push(b"a");
+    client.push(b" 1");
+    client.push(b"b");
+    while client.unanswered() > 1 {
+        client.exchange().await.unwrap();
+    }
+    served.stop.cancel();
+    while client.unanswered() > 0 {
+        client.exchange().await.unwrap();
+    }
+    assert_eq!(served.sink.bytes(2).await, [&b"a\n 1"[..], b"b"]);
 }

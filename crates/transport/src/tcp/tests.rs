@@ -9,7 +9,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::fake::{FakeSink, around, peer};
+use crate::fake::{FakeSink, around, joining, peer};
 
 struct Served {
     stream: DuplexStream,
@@ -108,4 +108,26 @@ async fn a_stop_takes_what_has_arrived() {
     let frames = served.sink.frames(1001).await;
     assert_eq!(frames.len(), 1001);
     assert_eq!(frames[1000].defects, FrameDefects::UNTERMINATED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_are_joined_and_silence_completes_an_event() {
+    let (mut stream, mut theirs) = duplex(1 << 16);
+    let sink = FakeSink::holding();
+    let mut around = around(&sink);
+    around.joining = joining(Duration::from_secs(1));
+    let task = tokio::spawn(async move { serve(&mut theirs, &peer(), &around).await });
+    stream.write_all(b"a\n 1\n 2\nb\n").await.unwrap();
+    assert_eq!(sink.bytes(1).await, [b"a\n 1\n 2"]);
+    // The clock goes on by itself when all wait.
+    assert_eq!(sink.bytes(2).await[1], b"b");
+    stream.write_all(b"c\n").await.unwrap();
+    stream.write_all(b" 1\nd\n un").await.unwrap();
+    drop(stream);
+    assert!(matches!(task.await.unwrap(), End::Eof));
+    let frames = sink.frames(4).await;
+    assert_eq!(frames[2].bytes, b"c\n 1");
+    assert_eq!(frames[3].bytes, b"d\n un");
+    assert_eq!(frames[3].defects, FrameDefects::UNTERMINATED);
+    assert_eq!(frames.len(), 4);
 }
