@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use lapin::Channel;
 use parking_lot::Mutex;
 use settings::AmqpSettings;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -17,18 +18,20 @@ use crate::{
     amqp::{
         consume::{Shared, Task},
         declare::Limits,
-        endpoint::Endpoint,
+        endpoint::{Endpoint, Session},
         link::{Link, StateTeller, Supervisor},
     },
     backoff::Backoff,
+    browser::Fill,
     counters::Counters,
-    error::{ConnectError, ConsumeError, DeclareError},
+    error::{BrowseError, ConnectError, ConsumeError, DeclareError},
     name::QueueName,
     publisher::{CONFIRM_TIMEOUT, Outlet, PublishRequest, Publisher},
     state::BrokerState,
     topology::Topology,
 };
 
+mod browse;
 mod consume;
 mod declare;
 #[cfg(test)]
@@ -40,7 +43,7 @@ mod link;
 mod publish;
 mod settle;
 
-pub(crate) use self::{consume::Subscriber, settle::Settler};
+pub(crate) use self::{browse::Browser, consume::Subscriber, settle::Settler};
 
 /// The first pause after a failed attempt.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -195,6 +198,44 @@ impl Amqp {
         self.inner.workers.spawn(task.run());
         first.await.unwrap_or(Err(ConsumeError::Closed))?;
         Ok(subscriber)
+    }
+
+    pub(crate) async fn fill(&self, queue: &QueueName) -> Result<Fill, BrowseError> {
+        let (channel, _session) = self.looking().await?;
+        let timeout = self.inner.endpoint.connect_timeout();
+        let fill = tokio::time::timeout(timeout, browse::fill(&channel, queue)).await;
+        let fill = fill.unwrap_or_else(|_elapsed| Err(self.no_answer()))?;
+        if let Err(error) = channel.close(200, "done".into()).await {
+            tracing::debug!(%error, "channel was closed already");
+        }
+        Ok(fill)
+    }
+
+    pub(crate) async fn browse(&self, queue: &QueueName) -> Result<(Browser, u64), BrowseError> {
+        let (channel, session) = self.looking().await?;
+        let total = browse::fill(&channel, queue).await?.ready;
+        let limit = self.inner.limits.delivery_limit;
+        Ok((Browser::new(channel, session, queue.clone(), limit), total))
+    }
+
+    /// A channel where the broker answers even while it blocks publishers.
+    async fn looking(&self) -> Result<(Channel, Arc<Session>), BrowseError> {
+        let mut link = self.consuming();
+        let timeout = self.inner.endpoint.connect_timeout();
+        let session = tokio::time::timeout(timeout, link.up())
+            .await
+            .map_err(|_elapsed| self.no_answer())?
+            .ok_or(BrowseError::Closed)?;
+        let channel = tokio::time::timeout(timeout, session.connection.create_channel())
+            .await
+            .map_err(|_elapsed| self.no_answer())?
+            .map_err(|error| browse::lost(&error))?;
+        Ok((channel, session))
+    }
+
+    fn no_answer(&self) -> BrowseError {
+        let problem = self.inner.state.borrow().to_string();
+        BrowseError::Unavailable { problem }
     }
 
     /// The connection for consumers.

@@ -7,10 +7,11 @@ use tokio::sync::watch;
 
 use crate::{
     amqp::Amqp,
+    browser::{Browser, Fill},
     consumer::Consumer,
     counters::{CounterSnapshot, Counters},
     embedded::{self, Embedded, Limits},
-    error::{ConnectError, ConsumeError, DeclareError, NotReady},
+    error::{BrowseError, ConnectError, ConsumeError, DeclareError, NotReady},
     name::QueueName,
     publisher::{CONFIRM_TIMEOUT, Outlet, Publisher},
     state::BrokerState,
@@ -140,6 +141,36 @@ impl Broker {
                 .consume(queue, prefetch, stage)
                 .await
                 .map(Consumer::embedded),
+        }
+    }
+
+    /// How full `queue` is.
+    ///
+    /// # Errors
+    ///
+    /// [`BrowseError::NoSuchQueue`], or that the broker does not answer in time.
+    pub async fn fill(&self, queue: &QueueName) -> Result<Fill, BrowseError> {
+        match &self.kind {
+            Kind::Amqp(amqp) => amqp.fill(queue).await,
+            Kind::Embedded(embedded) => embedded.fill(queue).await,
+        }
+    }
+
+    /// Begins to look at the messages of `queue` where they are.
+    ///
+    /// # Errors
+    ///
+    /// [`BrowseError::NoSuchQueue`], or that the broker does not answer in time.
+    pub async fn browse(&self, queue: &QueueName) -> Result<Browser, BrowseError> {
+        match &self.kind {
+            Kind::Amqp(amqp) => {
+                let (browser, total) = amqp.browse(queue).await?;
+                Ok(Browser::amqp(browser, total))
+            }
+            Kind::Embedded(embedded) => {
+                let total = embedded.fill(queue).await?.ready;
+                Ok(Browser::embedded(embedded.browse(queue), total))
+            }
         }
     }
 

@@ -103,6 +103,8 @@ impl Delivery {
         let death = Death {
             stage: origin.stage.to_owned(),
             queue: origin.queue.to_string(),
+            batch: self.id,
+            position: None,
             reason: letter.reason.to_owned(),
             text: Death::bounded_text(&letter.text).to_owned(),
             at_micros: now_micros(),
@@ -112,6 +114,7 @@ impl Delivery {
         };
         Envelope {
             id: self.id,
+            queue: None,
             exchange: Exchange::Dead,
             routing_key: format!("{}.{}", origin.stage, letter.reason),
             content_type: self.content_type.clone(),

@@ -33,13 +33,14 @@ use crate::{
     topology::Topology,
 };
 
+mod browse;
 mod database;
 mod inbox;
 mod queue;
 mod reader;
 mod writer;
 
-pub(crate) use self::writer::Limits;
+pub(crate) use self::{browse::Browser, writer::Limits};
 
 /// A handle to the threads of one queue file. When the last one is gone, they write what was asked of them and
 /// end.
@@ -51,6 +52,7 @@ pub(crate) struct Embedded {
 #[derive(Debug)]
 struct Shared {
     inbox: Arc<Inbox<Op>>,
+    reads: Arc<Inbox<ReadRequest>>,
     state: watch::Sender<BrokerState>,
     counters: Arc<Counters>,
     last_consumer: AtomicU64,
@@ -106,7 +108,7 @@ impl Embedded {
             dir: dir.to_owned(),
             source,
         };
-        let reader_requests = Arc::clone(&reads);
+        let (reader_requests, reads_in) = (Arc::clone(&reads), Arc::clone(&reads));
         let reader = thread::Builder::new()
             .name("broker-reader".into())
             .spawn(move || reader::run(&bodies, &reader_requests))
@@ -127,6 +129,7 @@ impl Embedded {
         let writer = parking_lot::Mutex::new(Some(writer));
         let shared = Shared {
             inbox,
+            reads: reads_in,
             state,
             counters,
             last_consumer: AtomicU64::new(0),

@@ -195,6 +195,32 @@ pub enum ConsumeError {
     Closed,
 }
 
+/// A queue that cannot be looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BrowseError {
+    /// There is no such queue.
+    #[error("queue {queue} does not exist: `logferry init` declares it")]
+    NoSuchQueue {
+        /// Its name.
+        queue: QueueName,
+    },
+    /// The broker cannot be reached.
+    #[error("the broker cannot be reached: {problem}")]
+    Unavailable {
+        /// Why.
+        problem: String,
+    },
+    /// The way to the broker was lost meanwhile, or the queue file cannot be read.
+    #[error("looking at the queue was interrupted: {problem}")]
+    Lost {
+        /// What happened.
+        problem: String,
+    },
+    /// [`Broker::close`](crate::Broker::close) was called.
+    #[error("the connection to the broker is closed")]
+    Closed,
+}
+
 /// The broker did not become ready in time.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the broker is not ready after {after:?}: {problem}")]

@@ -40,6 +40,7 @@
 mod amqp;
 mod backoff;
 mod broker;
+mod browser;
 mod consumer;
 mod counters;
 mod delivery;
@@ -52,11 +53,12 @@ mod state;
 mod topology;
 
 pub use crate::broker::Broker;
+pub use crate::browser::{Browser, Fill, Place};
 pub use crate::consumer::Consumer;
 pub use crate::counters::{CounterSnapshot, LATENCY_BOUNDS};
 pub use crate::delivery::{DeadLetter, Delivery, Disposition};
-pub use crate::error::{ConnectError, ConsumeError, DeclareError, NotReady, PublishError};
-pub use crate::message::{Death, Message};
+pub use crate::error::{BrowseError, ConnectError, ConsumeError, DeclareError, NotReady, PublishError};
+pub use crate::message::{Death, Letter, Message};
 pub use crate::name::{BindingKey, Exchange, NameError, QueueName, RoutingKey};
 pub use crate::publisher::{Confirm, Publisher};
 pub use crate::state::BrokerState;

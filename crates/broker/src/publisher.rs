@@ -18,7 +18,8 @@ use crate::{
     counters::Counters,
     embedded,
     error::PublishError,
-    message::{Envelope, Message},
+    message::{Envelope, Letter, Message},
+    name::QueueName,
     state::BrokerState,
 };
 
@@ -115,6 +116,39 @@ impl Publisher {
     /// [`PublishError::Closed`].
     pub async fn publish(&self, message: &Message) -> Result<Confirm, PublishError> {
         self.publish_envelope(message.into()).await
+    }
+
+    /// Publishes `message` to one queue, which need not be bound for it, as [`Self::publish`] does. Whoever
+    /// consumes it gets the exchange and the routing key as if it had come that way.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::publish`]; the confirm says [`PublishError::Unroutable`] when there is no such queue.
+    pub async fn publish_to(&self, queue: &QueueName, message: &Message) -> Result<Confirm, PublishError> {
+        let mut envelope = Envelope::from(message);
+        envelope.queue = Some(queue.clone());
+        self.publish_envelope(envelope).await
+    }
+
+    /// Publishes `letter` to where it came from, with the id that it has; `None` when that is not known.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::publish`].
+    pub async fn put_back(&self, letter: &Letter) -> Result<Option<Confirm>, PublishError> {
+        match letter.returned() {
+            Some(envelope) => self.publish_envelope(envelope).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Publishes `letter` as the dead letter that it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::publish`].
+    pub async fn bury(&self, letter: &Letter) -> Result<Confirm, PublishError> {
+        self.publish_envelope(letter.buried()).await
     }
 
     async fn publish_envelope(&self, message: Envelope) -> Result<Confirm, PublishError> {

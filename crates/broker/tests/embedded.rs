@@ -85,3 +85,35 @@ async fn an_embedded_broker_is_ready_at_once() {
     broker.wait_ready(Duration::from_secs(5)).await.unwrap();
     broker.close().await;
 }
+
+#[tokio::test]
+async fn a_queue_file_of_version_1_is_taken_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path());
+    let broker = Broker::connect(&settings, "test").await.unwrap();
+    broker.declare(&Topology::new([])).await.unwrap();
+    let publisher = broker.publisher(8);
+    publisher.publish(&message(b"kept")).await.unwrap().await.unwrap();
+    broker.close().await;
+    let file = rusqlite::Connection::open(dir.path().join("queues.sqlite")).unwrap();
+    file.execute_batch(
+        "ALTER TABLE death DROP COLUMN batch; ALTER TABLE death DROP COLUMN position; PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    file.close().unwrap();
+
+    let broker = Broker::connect(&settings, "test").await.unwrap();
+    let mut consumer = broker.consume(&QueueName::parser(), 2, "test").await.unwrap();
+    let delivery = consumer.next().await.unwrap();
+    assert_eq!(&delivery.body[..], b"kept");
+    let id = delivery.id;
+    let letter = broker::DeadLetter {
+        reason: "undecodable",
+        text: "no good".into(),
+    };
+    delivery.settle(Disposition::DeadLetter(letter)).await;
+    let mut browser = broker.browse(&QueueName::dead()).await.unwrap();
+    let (_, letter) = browser.next().await.unwrap().unwrap();
+    assert_eq!(letter.death.unwrap().batch, id);
+    broker.close().await;
+}

@@ -204,6 +204,8 @@ impl Shared {
             death: Some(Death {
                 stage: STAGE.to_owned(),
                 queue: QueueName::parser().to_string(),
+                batch: delivery.id,
+                position: None,
                 reason: REASON.to_owned(),
                 text: format!("no queue takes events of route {route:?}"),
                 at_micros: Timestamp::now().as_micros(),

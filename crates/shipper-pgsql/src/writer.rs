@@ -214,6 +214,8 @@ fn letters_of(
                 death: Some(Death {
                     stage: STAGE.to_owned(),
                     queue: delivery.queue().to_string(),
+                    batch: Some(batch.id().as_uuid()),
+                    position: Some(event.position),
                     reason: REFUSED.to_owned(),
                     text: (*text).to_owned(),
                     at_micros: now_micros(),

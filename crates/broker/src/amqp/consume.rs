@@ -34,7 +34,7 @@ use crate::{
     counters::Counters,
     delivery::{Delivery, Origin, Receipt, Settlement},
     error::ConsumeError,
-    name::{Exchange, QueueName},
+    name::QueueName,
 };
 
 /// How long closing a channel may take before it is left to its fate.
@@ -151,11 +151,12 @@ impl Incoming {
     fn into_delivery(self, delivery_limit: u32) -> Delivery {
         let Self { delivery, origin } = self;
         let properties = &delivery.properties;
+        let (exchange, routing_key) = headers::published_to(&delivery);
         Delivery {
             id: headers::id(properties),
             content_type: properties.content_type().as_ref().map(ToString::to_string),
-            exchange: Exchange::from_name(delivery.exchange.as_str()),
-            routing_key: delivery.routing_key.to_string(),
+            exchange,
+            routing_key,
             redelivered: delivery.redelivered,
             delivery_count: headers::delivery_count(properties),
             death: headers::death(properties, delivery_limit),

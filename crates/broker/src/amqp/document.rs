@@ -103,9 +103,12 @@ fn headers_of_dead_letters_are_as_documented() {
         attempts: 1,
         exchange: Exchange::Parsed,
         routing_key: "k".into(),
+        batch: Some(uuid::Uuid::from_u128(2)),
+        position: Some(3),
     };
     let properties = headers::properties(&Envelope {
         id: Some(uuid::Uuid::from_u128(1)),
+        queue: None,
         exchange: Exchange::Dead,
         routing_key: "s.r".into(),
         content_type: None,
@@ -142,7 +145,8 @@ fn headers_of_dead_letters_are_as_documented() {
         .iter()
         .map(text)
         .collect();
-    assert_eq!(required.len(), documented.len());
+    // A whole batch has no position, and what is not from us no batch id.
+    assert_eq!(required.len() + 2, documented.len());
     assert!(required.iter().all(|name| documented.contains_key(name)));
     let exchanges: Vec<String> = schema["properties"]["logferry-dead-exchange"]["enum"]
         .as_sequence()

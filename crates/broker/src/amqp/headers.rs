@@ -2,6 +2,7 @@
 
 use lapin::{
     BasicProperties,
+    message::Delivery,
     types::{AMQPValue, FieldTable, ShortString},
 };
 use uuid::Uuid;
@@ -21,6 +22,11 @@ pub(crate) const AT_MICROS: &str = "logferry-dead-at-micros";
 pub(crate) const ATTEMPTS: &str = "logferry-dead-attempts";
 pub(crate) const EXCHANGE: &str = "logferry-dead-exchange";
 pub(crate) const ROUTING_KEY: &str = "logferry-dead-routing-key";
+pub(crate) const BATCH: &str = "logferry-dead-batch";
+pub(crate) const POSITION: &str = "logferry-dead-position";
+/// The headers of a message that was published straight to a queue: where it would have been published otherwise.
+pub(crate) const ORIGIN_EXCHANGE: &str = "logferry-exchange";
+pub(crate) const ORIGIN_ROUTING_KEY: &str = "logferry-routing-key";
 
 /// Who published it.
 const APP_ID: &str = "logferry";
@@ -39,14 +45,25 @@ pub(crate) fn properties(message: &Envelope) -> BasicProperties {
     if let Some(content_type) = &message.content_type {
         properties = properties.with_content_type(content_type.as_str().into());
     }
-    match &message.death {
-        Some(death) => properties.with_headers(death_headers(death)),
-        None => properties,
+    let mut headers = FieldTable::default();
+    if let Some(death) = &message.death {
+        add_death(&mut headers, death);
+    }
+    if message.queue.is_some() {
+        let mut text = |name: &'static str, value: &str| {
+            headers.insert(name.into(), AMQPValue::LongString(value.into()));
+        };
+        text(ORIGIN_EXCHANGE, message.exchange.name());
+        text(ORIGIN_ROUTING_KEY, &message.routing_key);
+    }
+    if headers.inner().is_empty() {
+        properties
+    } else {
+        properties.with_headers(headers)
     }
 }
 
-fn death_headers(death: &Death) -> FieldTable {
-    let mut headers = FieldTable::default();
+fn add_death(headers: &mut FieldTable, death: &Death) {
     let mut text = |name: &'static str, value: &str| {
         headers.insert(name.into(), AMQPValue::LongString(value.into()));
     };
@@ -56,9 +73,34 @@ fn death_headers(death: &Death) -> FieldTable {
     text(TEXT, Death::bounded_text(&death.text));
     text(EXCHANGE, death.exchange.name());
     text(ROUTING_KEY, &death.routing_key);
+    if let Some(batch) = death.batch {
+        text(BATCH, &batch.to_string());
+    }
     headers.insert(AT_MICROS.into(), AMQPValue::LongLongInt(death.at_micros));
     headers.insert(ATTEMPTS.into(), AMQPValue::LongLongInt(death.attempts.into()));
-    headers
+    if let Some(position) = death.position {
+        headers.insert(POSITION.into(), AMQPValue::LongLongInt(position.into()));
+    }
+}
+
+/// Where `delivery` was published last; `None` for an exchange that is not ours.
+pub(crate) fn published_to(delivery: &Delivery) -> (Option<Exchange>, String) {
+    match origin(&delivery.properties) {
+        Some((exchange, routing_key)) if delivery.exchange.as_str().is_empty() => {
+            (Some(exchange), routing_key)
+        }
+        _ => (
+            Exchange::from_name(delivery.exchange.as_str()),
+            delivery.routing_key.to_string(),
+        ),
+    }
+}
+
+/// Exchange and routing key of a message that was published straight to a queue.
+pub(crate) fn origin(properties: &BasicProperties) -> Option<(Exchange, String)> {
+    let exchange = header(properties, ORIGIN_EXCHANGE).and_then(text)?;
+    let routing_key = header(properties, ORIGIN_ROUTING_KEY).and_then(text)?;
+    Some((Exchange::from_name(&exchange)?, routing_key))
 }
 
 /// The message id, if it is one of ours.
@@ -91,6 +133,10 @@ fn death_of_ours(properties: &BasicProperties) -> Option<Death> {
         attempts: u32::try_from(header(properties, ATTEMPTS).and_then(integer)?).ok()?,
         exchange: Exchange::from_name(&own(EXCHANGE)?)?,
         routing_key: own(ROUTING_KEY)?,
+        batch: own(BATCH).and_then(|batch| batch.parse().ok()),
+        position: header(properties, POSITION)
+            .and_then(integer)
+            .and_then(|position| position.try_into().ok()),
     })
 }
 
@@ -103,29 +149,35 @@ fn death_of_the_broker(properties: &BasicProperties, delivery_limit: u32) -> Opt
         return None;
     };
     let field = |name: &str| last.inner().get(name);
-    let routing_key = match field("routing-keys") {
-        Some(AMQPValue::FieldArray(keys)) => keys.as_slice().first().and_then(text),
-        _ => None,
-    };
+    let (exchange, routing_key) = origin(properties).or_else(|| {
+        let Some(AMQPValue::FieldArray(keys)) = field("routing-keys") else {
+            return None;
+        };
+        let exchange = Exchange::from_name(&field("exchange").and_then(text)?)?;
+        Some((exchange, keys.as_slice().first().and_then(text)?))
+    })?;
     let at = match field("time") {
         Some(AMQPValue::Timestamp(seconds)) => i64::try_from(*seconds).unwrap_or(0),
         _ => 0,
     };
-    let reason = field("reason").and_then(text)?;
-    let attempts = if reason == Death::DELIVERY_LIMIT {
-        delivery_limit.saturating_add(1)
+    let (queue, reason) = (field("queue").and_then(text)?, field("reason").and_then(text)?);
+    let (attempts, text) = if reason == Death::DELIVERY_LIMIT {
+        let attempts = delivery_limit.saturating_add(1);
+        (attempts, Death::poison_text(&queue, attempts))
     } else {
-        1
+        (1, format!("dead-lettered by the broker: {reason}"))
     };
     Some(Death {
         stage: Death::BROKER_STAGE.into(),
-        queue: field("queue").and_then(text)?,
-        text: format!("dead-lettered by the broker: {reason}"),
+        queue,
+        batch: id(properties),
+        position: None,
         reason,
+        text,
         at_micros: at.saturating_mul(1_000_000),
         attempts,
-        exchange: Exchange::from_name(&field("exchange").and_then(text)?)?,
-        routing_key: routing_key?,
+        exchange,
+        routing_key,
     })
 }
 
@@ -171,9 +223,12 @@ mod tests {
             attempts: 3,
             exchange: Exchange::Received,
             routing_key: "syslog.tcp".into(),
+            batch: Some(Uuid::from_u128(6)),
+            position: Some(11),
         };
         let message = Envelope {
             id: Some(Uuid::from_u128(7)),
+            queue: None,
             exchange: Exchange::Dead,
             routing_key: "parser.undecodable".into(),
             content_type: Some("text/plain".into()),

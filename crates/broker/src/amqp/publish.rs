@@ -175,10 +175,15 @@ impl Task {
         if let Some(bytes_max) = self.session.body_bytes_max().filter(|max| bytes > *max) {
             return verdict.resolve(Err(PublishError::TooLarge { bytes, bytes_max }));
         }
+        // The exchange without a name routes to the queue that the key names.
+        let (exchange, routing_key) = match &message.queue {
+            Some(queue) => ("", queue.to_string()),
+            None => (message.exchange.name(), message.routing_key.clone()),
+        };
         let identity = Identity {
             id: message.id,
-            exchange: message.exchange.name(),
-            routing_key: message.routing_key.clone(),
+            exchange,
+            routing_key: routing_key.clone(),
         };
         let channel = self.channel.clone();
         let sent = Box::pin(async move {
@@ -187,7 +192,6 @@ impl Task {
                 immediate: false,
             };
             let properties = headers::properties(&message);
-            let (exchange, routing_key) = (message.exchange.name(), message.routing_key);
             channel
                 .basic_publish(
                     exchange.into(),

@@ -23,7 +23,7 @@ pub(crate) use self::bodies::BodyReader;
 /// `LgFr`, so that `file` and we can tell whose file it is.
 const APPLICATION_ID: i32 = 0x4c67_4672;
 /// Changes with the schema.
-const SCHEMA_VERSION: i32 = 1;
+const SCHEMA_VERSION: i32 = 2;
 /// A batch of 128 KiB takes eight pages; smaller ones cost more per batch, larger ones more per small change.
 const PAGE_BYTES: u32 = 16 << 10;
 /// The log is copied to the file when it has this many pages (32 MiB).
@@ -61,7 +61,9 @@ const SCHEMA: &str = "
         at_micros INTEGER NOT NULL,
         attempts INTEGER NOT NULL,
         exchange TEXT NOT NULL,
-        routing_key TEXT NOT NULL
+        routing_key TEXT NOT NULL,
+        batch BLOB,
+        position INTEGER
     ) STRICT;
     CREATE TABLE entry (
         queue INTEGER NOT NULL,
@@ -70,6 +72,15 @@ const SCHEMA: &str = "
         bytes INTEGER NOT NULL,
         PRIMARY KEY (queue, seq)
     ) STRICT, WITHOUT ROWID;
+";
+
+/// Version 1 did not keep which event of which batch a dead letter is.
+const FROM_VERSION_1: &str = "
+    BEGIN IMMEDIATE;
+    ALTER TABLE death ADD COLUMN batch BLOB;
+    ALTER TABLE death ADD COLUMN position INTEGER;
+    PRAGMA user_version = 2;
+    COMMIT;
 ";
 
 /// A row of `queue`, with its bindings and the number of its last entry.
@@ -138,7 +149,11 @@ impl Database {
                 .query_row(pragma, [], |row| row.get::<_, i32>(0))
                 .map_err(database)
         };
-        let (owner, version) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
+        let (owner, mut version) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
+        if (owner, version) == (APPLICATION_ID, 1) {
+            connection.execute_batch(FROM_VERSION_1).map_err(database)?;
+            version = 2;
+        }
         if (owner, version) != (APPLICATION_ID, SCHEMA_VERSION) {
             let problem = if owner == APPLICATION_ID {
                 format!("its schema has version {version}, and {SCHEMA_VERSION} is wanted")
@@ -277,7 +292,7 @@ impl Database {
 
     fn insert_death(&self, seq: i64, death: &Death) -> rusqlite::Result<()> {
         self.connection
-            .prepare_cached("INSERT INTO death VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?
+            .prepare_cached("INSERT INTO death VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
             .execute(params![
                 seq,
                 death.stage,
@@ -288,6 +303,8 @@ impl Database {
                 death.attempts,
                 death.exchange.name(),
                 death.routing_key,
+                death.batch.as_ref().map(Uuid::as_bytes).map(<[u8; 16]>::as_slice),
+                death.position,
             ])
             .map(drop)
     }
@@ -345,10 +362,13 @@ impl Database {
     }
 
     /// Where a message was published: all that a death has to say of it.
-    pub(crate) fn origin_of(&self, seq: i64) -> rusqlite::Result<Option<(Exchange, String)>> {
+    pub(crate) fn origin_of(&self, seq: i64) -> rusqlite::Result<Option<(Option<Uuid>, Exchange, String)>> {
         self.connection
-            .prepare_cached("SELECT exchange, routing_key FROM message WHERE seq = ?")?
-            .query_row([seq], |row| Ok((exchange(row, 0)?, row.get(1)?)))
+            .prepare_cached("SELECT id, exchange, routing_key FROM message WHERE seq = ?")?
+            .query_row([seq], |row| {
+                let id: Option<[u8; 16]> = row.get(0)?;
+                Ok((id.map(Uuid::from_bytes), exchange(row, 1)?, row.get(2)?))
+            })
             .optional()
     }
 

@@ -92,6 +92,19 @@ impl QueueState {
         self.ready.insert(at, Ready { entry, message: None });
     }
 
+    /// A message that was not handed out is gone.
+    pub(crate) fn forget(&mut self, entry: EntryRow) {
+        self.removed(entry.bytes);
+        if let Ok(at) = self
+            .ready
+            .binary_search_by_key(&entry.seq, |ready| ready.entry.seq)
+            && let Some(ready) = self.ready.remove(at)
+            && ready.message.is_some()
+        {
+            self.ready_body_bytes = self.ready_body_bytes.saturating_sub(entry.bytes);
+        }
+    }
+
     /// Where to read on in the file, when there is more in it and nothing ready.
     pub(crate) fn load_from(&self) -> Option<i64> {
         (self.ready.is_empty() && self.loaded_to < self.last_seq).then_some(self.loaded_to)
@@ -145,6 +158,7 @@ mod tests {
     fn stored() -> Arc<Envelope> {
         Arc::new(Envelope {
             id: None,
+            queue: None,
             exchange: Exchange::Received,
             routing_key: "a".into(),
             content_type: None,

@@ -11,6 +11,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
+    browser::Fill,
     counters::Counters,
     delivery::Settlement,
     embedded::{
@@ -64,6 +65,16 @@ pub(crate) enum Op {
     },
     Cancel {
         consumer: u64,
+    },
+    Fill {
+        queue: QueueName,
+        reply: oneshot::Sender<Option<Fill>>,
+    },
+    /// Takes a message out of a queue, wherever it is in it, unless it is handed out.
+    Remove {
+        queue: QueueName,
+        seq: i64,
+        reply: oneshot::Sender<()>,
     },
 }
 
@@ -140,6 +151,7 @@ enum Outcome {
     Published(Result<(), PublishError>),
     Declared(Result<(), DeclareError>),
     Consumed(Result<i64, ConsumeError>),
+    Filled(Option<Fill>),
 }
 
 /// What this transaction changed in memory, to be completed after the commit or undone without one.
@@ -252,7 +264,7 @@ impl Writer {
                 None => {
                     let (reply, coming) = oneshot::channel();
                     // The reader's inbox is closed after ours; a lost request gives the message back.
-                    drop(self.reads.push(ReadRequest {
+                    drop(self.reads.push(ReadRequest::Body {
                         seq: ready.entry.seq,
                         reply,
                     }));
@@ -342,7 +354,12 @@ fn weight(op: &Op) -> usize {
     let body = match op {
         Op::Publish(request) => request.message.body.len(),
         Op::DeadLetter { message, .. } => message.body.len(),
-        Op::Settle { .. } | Op::Declare { .. } | Op::Consume { .. } | Op::Cancel { .. } => 0,
+        Op::Settle { .. }
+        | Op::Declare { .. }
+        | Op::Consume { .. }
+        | Op::Cancel { .. }
+        | Op::Fill { .. }
+        | Op::Remove { .. } => 0,
     };
     body + 512
 }
@@ -353,6 +370,8 @@ fn answer(op: Op, outcome: Outcome) {
         (Op::Publish(request), Outcome::Published(result)) => request.verdict.resolve(result),
         (Op::DeadLetter { reply, .. }, Outcome::Published(result)) => drop(reply.send(result)),
         (Op::Declare { reply, .. }, Outcome::Declared(result)) => drop(reply.send(result)),
+        (Op::Fill { reply, .. }, Outcome::Filled(fill)) => drop(reply.send(fill)),
+        (Op::Remove { reply, .. }, Outcome::Done) => drop(reply.send(())),
         (Op::Consume { reply, .. }, Outcome::Consumed(result)) => drop(reply.send(result)),
         _ => {}
     }

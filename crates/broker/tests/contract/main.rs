@@ -5,6 +5,8 @@ mod faults;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod looking;
+#[cfg(test)]
 mod suite;
 
 use fixture::Fixture;
@@ -53,6 +55,11 @@ contract![
     suite::a_different_queue_is_refused_and_named,
     suite::a_closed_broker_says_so,
     suite::each_bound_queue_gets_its_own_copy,
+    looking::looking_takes_nothing_and_keeps_the_order,
+    looking::what_is_removed_is_gone_and_the_rest_stays_in_order,
+    looking::a_dead_letter_goes_back_to_its_queue_alone_and_can_die_again,
+    looking::what_has_no_way_back_is_told,
+    looking::a_queue_tells_how_full_it_is,
     faults::what_was_unsettled_is_delivered_again_after_a_lost_connection,
     faults::blocked_publishers_wait_and_go_on,
     faults::nothing_is_lost_when_the_broker_restarts_in_mid_flow,

@@ -125,6 +125,8 @@ pub(crate) async fn a_dead_letter_tells_where_it_comes_from(fixture: Fixture) {
         attempts: 2,
         exchange: Exchange::Received,
         routing_key: "syslog.tcp".into(),
+        batch: Some(sent.id),
+        position: None,
     };
     assert_eq!(death, expected);
     delivery.settle(Disposition::Ack).await;

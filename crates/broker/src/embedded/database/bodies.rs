@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::{exchange, file_of};
@@ -43,6 +43,7 @@ impl BodyReader {
                 let id: Option<[u8; 16]> = row.get(0)?;
                 let stored = Envelope {
                     id: id.map(Uuid::from_bytes),
+                    queue: None,
                     exchange: exchange(row, 1)?,
                     routing_key: row.get(2)?,
                     content_type: row.get(3)?,
@@ -61,9 +62,30 @@ impl BodyReader {
         Ok(Some(stored))
     }
 
+    /// The first message of the queue `name` after the message `seq`.
+    pub(crate) fn next(&self, name: &str, seq: i64) -> rusqlite::Result<Option<(i64, Envelope)>> {
+        let next = self
+            .connection
+            .prepare_cached(
+                "SELECT seq FROM entry WHERE queue = (SELECT id FROM queue WHERE name = ?) AND seq > ?
+                 ORDER BY seq LIMIT 1",
+            )?
+            .query_row(params![name, seq], |row| row.get(0))
+            .optional()?;
+        match next {
+            // It may have been taken meanwhile.
+            Some(next) => match self.message(next)? {
+                Some(message) => Ok(Some((next, message))),
+                None => self.next(name, next),
+            },
+            None => Ok(None),
+        }
+    }
+
     fn death(&self, seq: i64) -> rusqlite::Result<Death> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT stage, queue, reason, text, at_micros, attempts, exchange, routing_key FROM death WHERE seq = ?",
+            "SELECT stage, queue, reason, text, at_micros, attempts, exchange, routing_key, batch, position
+             FROM death WHERE seq = ?",
         )?;
         statement.query_row([seq], |row| {
             Ok(Death {
@@ -75,6 +97,8 @@ impl BodyReader {
                 attempts: row.get(5)?,
                 exchange: exchange(row, 6)?,
                 routing_key: row.get(7)?,
+                batch: row.get::<_, Option<[u8; 16]>>(8)?.map(Uuid::from_bytes),
+                position: row.get(9)?,
             })
         })
     }

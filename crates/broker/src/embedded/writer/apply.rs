@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{ConsumerState, LoadError, Op, Outcome, Subscription, Writer};
 use crate::{
+    browser::Fill,
     delivery::Settlement,
     embedded::{database::EntryRow, queue::QueueState},
     error::{ConsumeError, DeclareError, PublishError},
@@ -46,6 +47,11 @@ impl Writer {
                     }
                     Outcome::Done
                 }
+                Op::Fill { queue, .. } => Outcome::Filled(self.fill(queue)),
+                Op::Remove { queue, seq, .. } => {
+                    self.take_out(queue, *seq)?;
+                    Outcome::Done
+                }
             };
             self.outcomes.push(outcome);
         }
@@ -55,7 +61,15 @@ impl Writer {
     /// Writes a message and an entry for each queue that takes it; all of them or none.
     fn store(&mut self, message: &Arc<Envelope>) -> rusqlite::Result<Result<(), PublishError>> {
         let bytes = message.body.len() as u64;
-        let targets = self.route(message.exchange, &message.routing_key);
+        let targets = match &message.queue {
+            Some(queue) => self
+                .queues
+                .iter()
+                .position(|state| state.name == *queue)
+                .into_iter()
+                .collect(),
+            None => self.route(message.exchange, &message.routing_key),
+        };
         if targets.is_empty() {
             let exchange = message.exchange.name();
             return Ok(Err(PublishError::Unroutable {
@@ -157,6 +171,41 @@ impl Writer {
         self.database
             .delete_entry(queue.id, entry.seq, queue.exchange == Exchange::Dead)?;
         queue.removed(entry.bytes);
+        self.changes.totals.push(index);
+        Ok(())
+    }
+
+    fn fill(&self, queue: &QueueName) -> Option<Fill> {
+        let state = self.queues.iter().find(|state| state.name == *queue)?;
+        let handed_out = self.flights.keys().filter(|(id, _)| *id == state.id).count() as u64;
+        let consumers = self
+            .consumers
+            .iter()
+            .filter(|consumer| consumer.queue == state.id);
+        Some(Fill {
+            ready: state.messages.saturating_sub(handed_out),
+            bytes: Some(state.bytes),
+            consumers: u32::try_from(consumers.count()).unwrap_or(u32::MAX),
+        })
+    }
+
+    fn take_out(&mut self, queue: &QueueName, seq: i64) -> rusqlite::Result<()> {
+        let Some(index) = self.queues.iter().position(|state| state.name == *queue) else {
+            return Ok(());
+        };
+        let Some(state) = self.queues.get_mut(index) else {
+            return Ok(());
+        };
+        if self.flights.contains_key(&(state.id, seq)) {
+            return Ok(());
+        }
+        let found = self.database.entries_after(state.id, seq - 1, 1)?;
+        let Some(entry) = found.into_iter().find(|entry| entry.seq == seq) else {
+            return Ok(());
+        };
+        self.database
+            .delete_entry(state.id, seq, state.exchange == Exchange::Dead)?;
+        state.forget(entry);
         self.changes.totals.push(index);
         Ok(())
     }

@@ -82,7 +82,7 @@ impl Writer {
             return Ok(());
         };
         let (name, entry) = (queue.name.clone(), ready.entry);
-        let Some((exchange, routing_key)) = self.database.origin_of(entry.seq)? else {
+        let Some((id, exchange, routing_key)) = self.database.origin_of(entry.seq)? else {
             tracing::error!(queue = %name, seq = entry.seq, "a message is missing from the queue file");
             return self.remove(index, entry);
         };
@@ -97,8 +97,10 @@ impl Writer {
         let death = Death {
             stage: Death::BROKER_STAGE.into(),
             queue: name.to_string(),
+            batch: id,
+            position: None,
             reason: Death::DELIVERY_LIMIT.into(),
-            text: format!("delivered {} times without an ack", entry.attempts),
+            text: Death::poison_text(&name, entry.attempts),
             at_micros: now_micros(),
             attempts: entry.attempts,
             exchange,
