@@ -34,8 +34,8 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
     ("broker", &["settings"], "messages are bytes to it"),
     (
         "rescue",
-        &["broker", "settings"],
-        "keeps the broker's messages while it is away",
+        &["settings"],
+        "keeps batches while the broker is away; never knows who publishes them",
     ),
     (
         "store",
@@ -85,8 +85,8 @@ const OWNED: &[(&str, &[&str], &str)] = &[
     ("tokio-postgres-rustls", &["store"], "SQL has one home"),
     (
         "rusqlite",
-        &["broker", "store"],
-        "the embedded broker and the embedded store",
+        &["broker", "rescue", "store"],
+        "the embedded broker, the rescue file and the embedded store",
     ),
     (
         "axum",

@@ -112,9 +112,12 @@ impl CheckArgs {
         if self.connect {
             checks.push(timed("broker", broker(settings)).await);
             checks.push(timed("store", store(settings)).await);
-            checks.push(match &settings.rescue {
-                Some(settings) => timed("rescue", rescue(settings)).await,
-                None => unused("rescue", "no rescue.url: intake waits while the broker is away"),
+            checks.push(match &settings.broker {
+                BrokerSettings::Amqp(_) => timed("rescue", rescue(&settings.rescue)).await,
+                BrokerSettings::Embedded { .. } => unused(
+                    "rescue",
+                    "none with the embedded broker, whose queues are on the same disk",
+                ),
             });
         }
         let is_ok = checks.iter().all(|check| check.state != State::Failed);
@@ -217,8 +220,13 @@ async fn store(settings: &Settings) -> anyhow::Result<String> {
     found
 }
 
-async fn rescue(settings: &RescueSettings) -> anyhow::Result<String> {
-    ::rescue::check(settings).await.context("rescue.url")
+/// Whether the rescue queues answer, and what they promise.
+///
+/// # Errors
+///
+/// Why one of them cannot be used, or does not promise what the settings demand.
+pub(crate) async fn rescue(settings: &RescueSettings) -> anyhow::Result<String> {
+    ::rescue::check(settings).await.context("rescue queue")
 }
 
 /// A check leaves nothing behind.

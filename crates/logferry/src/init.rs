@@ -1,4 +1,4 @@
-//! `logferry init`: queues and schema are made or brought up to date.
+//! `logferry init`: queues and schema are made or brought up to date, and the rescue queues looked at.
 
 use std::{fmt::Write as _, process::ExitCode};
 
@@ -9,6 +9,7 @@ use settings::{BrokerSettings, Settings, StoreSettings};
 use store::Store;
 
 use crate::{
+    check,
     command::{self, DataArgs},
     data_dir::DataDir,
     topology,
@@ -35,8 +36,9 @@ impl InitArgs {
     pub(crate) fn main(&self) -> ExitCode {
         command::run_once(&self.settings, async |settings| {
             let data_dir = DataDir::open_if_used(&settings)?;
-            // Both are tried, so that both can be mended at once.
+            // All are tried, so that all can be mended at once.
             let (broker, store) = (broker(&settings).await, store(&settings).await);
+            let rescue = rescue(&settings).await;
             let mut told = String::new();
             if let Some(data_dir) = &data_dir {
                 writeln!(told, "data    {}", data_dir.path().display())
@@ -47,6 +49,13 @@ impl InitArgs {
                     writeln!(told, "{name}  {done}").expect("writing to a string does not fail");
                 }
             }
+            // There is nothing to make, so that one which cannot be used at present is told and no failure.
+            match rescue {
+                Some(Ok(found)) => writeln!(told, "rescue  {found}"),
+                Some(Err(error)) => writeln!(told, "rescue  not usable: {error:#}"),
+                None => Ok(()),
+            }
+            .expect("writing to a string does not fail");
             command::print(&told)?;
             match (broker, store) {
                 (Err(broker), Err(store)) => Err(anyhow::anyhow!("{broker:#}\nlogferry: {store:#}")),
@@ -105,6 +114,14 @@ async fn store(settings: &Settings) -> anyhow::Result<String> {
     };
     store.close().await;
     found
+}
+
+/// What the rescue queues are and promise; `None` with the embedded broker.
+async fn rescue(settings: &Settings) -> Option<anyhow::Result<String>> {
+    match &settings.broker {
+        BrokerSettings::Amqp(_) => Some(check::rescue(&settings.rescue).await),
+        BrokerSettings::Embedded { .. } => None,
+    }
 }
 
 /// What was being done, with the key that names where.

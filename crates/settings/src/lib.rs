@@ -30,11 +30,12 @@ mod tree;
 pub mod units;
 
 pub use crate::model::{
-    AmqpSettings, BrokerSettings, ClientCert, Compression, DestinationSettings, Done, FileCompression,
-    FileFormat, FolderSettings, HarvestSettings, IntakeSettings, LabelSettings, LinePattern,
+    AmqpSettings, BrokerSettings, ClientCert, CollectorSettings, Compression, DestinationSettings, Done,
+    FileCompression, FileFormat, FolderSettings, HarvestSettings, IntakeSettings, LabelSettings, LinePattern,
     ListenerSettings, LogFormat, MultilineSettings, ParserSettings, PostgresSettings, ProgramSettings,
-    Protocol, RawPolicy, RescueSettings, ServiceSettings, Settings, ShipperFsSettings, ShipperPgsqlSettings,
-    SqliteSettings, StoreSettings, TlsServerSettings,
+    Protocol, RawPolicy, RescueDurability, RescueFileSettings, RescueKind, RescueRedisSettings,
+    RescueSettings, ServiceSettings, Settings, ShipperFsSettings, ShipperPgsqlSettings, SqliteSettings,
+    StoreSettings, TlsServerSettings,
 };
 pub use crate::problem::{Place, Problem, Problems};
 pub use crate::secret::Secret;

@@ -14,8 +14,8 @@ pub struct Settings {
     pub service: ServiceSettings,
     /// `[broker]`.
     pub broker: BrokerSettings,
-    /// `[rescue]`; `None` without a `url`.
-    pub rescue: Option<RescueSettings>,
+    /// `[rescue]`.
+    pub rescue: RescueSettings,
     /// `[store]`.
     pub store: StoreSettings,
     /// `[syslog_server]`.
@@ -28,6 +28,8 @@ pub struct Settings {
     pub shipper_pgsql: ShipperPgsqlSettings,
     /// `[shipper_fs]`.
     pub shipper_fs: ShipperFsSettings,
+    /// `[collector]`.
+    pub collector: CollectorSettings,
 }
 
 /// What every process has in common.
@@ -90,11 +92,59 @@ pub struct AmqpSettings {
     pub delivery_limit: u32,
 }
 
-/// The rescue queue.
+/// `[rescue]`: the rescue queues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RescueSettings {
+    /// `order`: which queues intake tries, one after the other; none when empty.
+    pub order: Vec<RescueKind>,
+    /// `patience`: how long the broker may be away before batches go to a rescue queue.
+    pub patience: Duration,
+    /// `timeout`: how long one operation on a rescue queue may take.
+    pub timeout: Duration,
+    /// The queue in Redis; `None` without a `url`.
+    pub redis: Option<RescueRedisSettings>,
+    /// The queue in a local file.
+    pub file: RescueFileSettings,
+}
+
+/// A kind of rescue queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RescueKind {
+    /// A stream in Redis.
+    Redis,
+    /// A file in `data_dir`.
+    File,
+}
+
+/// The rescue queue in Redis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RescueRedisSettings {
     /// `url`: `redis://…` or `rediss://…`.
     pub url: Secret,
+    /// `key`: the name of the stream; other keys begin with it.
+    pub key: String,
+    /// `redis_bytes_max`: bytes that may wait in Redis.
+    pub bytes_max: u64,
+    /// `durability`: what Redis must promise before intake trusts it.
+    pub durability: RescueDurability,
+}
+
+/// What Redis must promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RescueDurability {
+    /// A batch is on its disk before it says so.
+    Synced,
+    /// It has the batch; what it promises beyond that is named and taken as it is.
+    Accepted,
+}
+
+/// The rescue queue in a local file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RescueFileSettings {
+    /// The folder of the file, below `data_dir`.
+    pub dir: PathBuf,
+    /// `file_bytes_max`: bytes that may wait in the file.
+    pub bytes_max: u64,
 }
 
 /// Where events are kept.
@@ -452,4 +502,17 @@ pub enum FileCompression {
     Zstd,
     /// Gzip members.
     Gzip,
+}
+
+/// `[collector]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CollectorSettings {
+    /// `prefetch`: batches of one rescue queue in flight.
+    pub prefetch: u16,
+    /// `bytes_per_second_max`: how fast batches of one rescue queue are returned.
+    pub bytes_per_second_max: u64,
+    /// `claim_timeout`: a batch that a collector holds for longer may be taken by another.
+    pub claim_timeout: Duration,
+    /// `poll_interval`: how often an empty rescue queue is looked at.
+    pub poll_interval: Duration,
 }

@@ -2,6 +2,7 @@
 
 mod contradictions;
 mod harvest;
+mod rescue;
 mod shippers;
 
 use std::{
@@ -15,8 +16,8 @@ use std::{
 use crate::{
     model::{
         AmqpSettings, BrokerSettings, ClientCert, Compression, IntakeSettings, ListenerSettings, LogFormat,
-        ParserSettings, PostgresSettings, ProgramSettings, Protocol, RawPolicy, RescueSettings,
-        ServiceSettings, Settings, SqliteSettings, StoreSettings, TlsServerSettings,
+        ParserSettings, PostgresSettings, ProgramSettings, Protocol, RawPolicy, ServiceSettings, Settings,
+        SqliteSettings, StoreSettings, TlsServerSettings,
     },
     problem::Problems,
     section::{Reader, Section},
@@ -24,12 +25,13 @@ use crate::{
 };
 
 /// Sections of services that can be processes of their own, and the names of those.
-pub(crate) const SERVICES: [(&str, &str); 5] = [
+pub(crate) const SERVICES: [(&str, &str); 6] = [
     ("syslog_server", "syslog-server"),
     ("harvest", "harvest"),
     ("parser", "parser"),
     ("shipper_pgsql", "shipper-pgsql"),
     ("shipper_fs", "shipper-fs"),
+    ("collector", "collector"),
 ];
 
 impl Settings {
@@ -63,17 +65,17 @@ impl Default for Settings {
 
 fn read(reader: &Reader<'_>, file: Option<&Path>) -> Settings {
     let data_dir = reader.section("").path("data_dir").unwrap_or_default();
-    let rescue = reader.section("rescue");
     Settings {
         service: service(reader),
         broker: broker(&reader.section("broker"), &data_dir),
-        rescue: rescue.url("url").map(|url| RescueSettings { url }),
+        rescue: rescue::rescue(&reader.section("rescue"), &data_dir),
         store: store(&reader.section("store"), &data_dir),
         syslog_server: intake(&reader.section("syslog_server")),
         harvest: harvest::harvest(&reader.section("harvest")),
         parser: parser(&reader.section("parser"), file),
         shipper_pgsql: shippers::pgsql(&reader.section("shipper_pgsql")),
         shipper_fs: shippers::fs(&reader.section("shipper_fs")),
+        collector: rescue::collector(&reader.section("collector")),
         data_dir,
     }
 }

@@ -72,9 +72,9 @@ mod tests {
             (
                 "",
                 "prefetch",
-                "it belongs in [parser] or [shipper_pgsql] or [shipper_fs]",
+                "it belongs in [parser] or [shipper_pgsql] or [shipper_fs] or [collector]",
             ),
-            ("rescue", "speed", "here are url"),
+            ("rescue", "speed", "here are order, patience"),
         ] {
             let told = unknown(parent, name);
             assert!(told.contains(says), "{parent}.{name}: {told}");

@@ -75,6 +75,18 @@ impl Redis {
         self.port
     }
 
+    /// Changes a setting of the running server (`CONFIG SET`), until it is started again.
+    ///
+    /// # Errors
+    /// If it does not answer, or refuses.
+    pub fn configure(&self, name: &str, value: &str) -> anyhow::Result<()> {
+        let answer = call(self.port, &["CONFIG", "SET", name, value])?;
+        if !answer.starts_with("+OK") {
+            bail!("CONFIG SET {name} {value}: {answer}");
+        }
+        Ok(())
+    }
+
     /// Stops the server in order (SIGTERM); [`Redis::start`] brings it back with its data.
     pub async fn stop(&self) {
         self.step(|inner| {

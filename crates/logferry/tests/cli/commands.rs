@@ -196,9 +196,51 @@ fn check_connect_tries_every_server() {
     assert_eq!(fixture.run(&[&["init"], &set[..]].concat()).code, 0);
     let told = fixture.run(&[&["check", "--connect"], &set[..]].concat());
     assert_eq!(told.code, 0, "{told:?}");
-    for line in ["broker    ok", "store     ok", "rescue    ok"] {
+    for line in [
+        "broker    ok",
+        "store     ok",
+        "rescue    ok",
+        "each batch is synced to disk",
+    ] {
         assert!(told.out.contains(line), "{line}: {told:?}");
     }
+}
+
+#[test]
+fn a_redis_that_does_not_sync_is_told() {
+    let vhost = testkit::rabbitmq();
+    let redis = testkit::Redis::launch().expect("a Redis of its own");
+    redis
+        .configure("appendfsync", "everysec")
+        .expect("it can be changed");
+    let fixture = Fixture::new();
+    let (broker, rescue) = (
+        format!("broker.url={}", vhost.url()),
+        format!("rescue.url={}", redis.url()),
+    );
+    let with = |words: &[&str], more: &[&str]| {
+        let set = ["--set", &broker, "--set", &rescue];
+        fixture.run(&[words, &set[..], more].concat())
+    };
+    let told = with(&["init"], &[]);
+    assert_eq!(told.code, 0, "{told:?}");
+    assert!(
+        told.out.contains("rescue  not usable") && told.out.contains("everysec"),
+        "{told:?}"
+    );
+    let told = with(&["check", "--connect"], &[]);
+    assert_eq!(told.code, 1, "{told:?}");
+    assert!(
+        told.out.contains("rescue    failed") && told.out.contains("everysec"),
+        "{told:?}"
+    );
+    let accepted = ["--set", "rescue.durability=accepted"];
+    let told = with(&["check", "--connect"], &accepted);
+    assert_eq!(told.code, 0, "{told:?}");
+    assert!(
+        told.out.contains("weaker guarantee") && told.out.contains("everysec"),
+        "{told:?}"
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::keys;
+use crate::model::RescueKind;
 use crate::model::{Done, FileFormat, LinePattern};
 
 fn file(text: &str) -> Sources {
@@ -70,7 +71,9 @@ fn defaults() {
     );
     assert_eq!(settings.syslog_server.batch_bytes_max, 128 * 1024);
     assert_eq!(settings.syslog_server.batch_age_max, Duration::from_millis(5));
-    assert_eq!(settings.rescue, None);
+    assert_eq!(settings.rescue.redis, None);
+    assert_eq!(settings.rescue.order, [RescueKind::File]);
+    assert_eq!(settings.rescue.file.dir, Path::new("./data/rescue"));
     assert!(
         matches!(&settings.broker, BrokerSettings::Embedded { dir, .. } if dir == Path::new("./data/queues"))
     );
@@ -86,7 +89,14 @@ fn defaults() {
         .collect();
     assert_eq!(
         ports,
-        [Some(9607), Some(9602), Some(9604), Some(9603), Some(9601)],
+        [
+            Some(9605),
+            Some(9607),
+            Some(9602),
+            Some(9604),
+            Some(9603),
+            Some(9601)
+        ],
         "by name"
     );
     assert_eq!(settings.shipper_fs.destinations, []);
@@ -845,6 +855,29 @@ fn passwords_are_never_told() {
         })
         .join("\n");
         assert!(!told.is_empty() && !told.contains("hunter2"), "{key}\n{told}");
+    }
+}
+
+#[test]
+fn the_order_of_rescue_queues_is_read() {
+    let order = |text: &str| good(&file(text)).rescue.order;
+    let url = "url = \"redis://localhost\"\n";
+    assert_eq!(
+        order(&format!("[rescue]\n{url}")),
+        [RescueKind::Redis, RescueKind::File]
+    );
+    assert_eq!(
+        order(&format!("[rescue]\n{url}order = [\"file\", \"redis\"]")),
+        [RescueKind::File, RescueKind::Redis]
+    );
+    assert_eq!(order("[rescue]\norder = []"), []);
+    for (order, says) in [
+        ("[\"redis\"]", "needs rescue.url"),
+        ("[\"file\", \"file\"]", "stands in it twice"),
+        ("[\"disk\"]", "there are \"redis\" and \"file\""),
+    ] {
+        let told = told(&file(&format!("[rescue]\norder = {order}"))).join("\n");
+        assert!(told.contains("rescue.order") && told.contains(says), "{told}");
     }
 }
 
