@@ -17,11 +17,12 @@ use jiff::tz::TimeZone;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const ALL: [Target; 4] = [
+pub const ALL: [Target; 5] = [
     ("grammar", grammar),
     ("batch", batch),
     ("frames", frames),
     ("relp", relp),
+    ("query", query),
 ];
 
 /// Larger bodies are refused unread.
@@ -192,4 +193,28 @@ fn relp_frames<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> RelpFrames {
         assert!(buffer.len() < decoder.buffer_bytes_min());
     }
     (found, None, decoder.take_discarded())
+}
+
+/// Any text is refused with a place inside it, or is a query whose canonical form is the same query.
+pub fn query(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let options = query::Options {
+        // 2026-11-21T12:00:00Z
+        now: Timestamp::from_micros(1_795_262_400_000_000),
+        ..query::Options::default()
+    };
+    match query::parse(&text, &options) {
+        Err(problem) => {
+            let units = text.encode_utf16().count();
+            assert!(problem.span.start <= problem.span.end && problem.span.end <= units);
+        }
+        Ok(parsed) => {
+            // What is written out in full may be longer than what may be typed.
+            let written = parsed.query.canonical();
+            if written.chars().count() <= query::LENGTH_MAX {
+                let again = query::parse(&written, &options).map(|again| again.query);
+                assert_eq!(again.as_ref(), Ok(&parsed.query), "{written}");
+            }
+        }
+    }
 }
