@@ -78,6 +78,7 @@ impl EventTime {
         let (seconds, micros) = (local.div_euclid(1_000_000), local.rem_euclid(1_000_000));
         let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
         let (year, month, day) = civil_from_days(days);
+        let [second, micros] = [second, micros].map(|part| u32::try_from(part).unwrap_or(0));
         Civil {
             days,
             year,
@@ -95,14 +96,21 @@ impl EventTime {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Civil {
     /// Days since 1970-01-01.
-    pub(crate) days: i64,
-    pub(crate) year: i64,
-    pub(crate) month: i64,
-    pub(crate) day: i64,
-    pub(crate) hour: i64,
-    pub(crate) minute: i64,
-    pub(crate) second: i64,
-    pub(crate) micros: i64,
+    days: i64,
+    pub(crate) year: u32,
+    pub(crate) month: u32,
+    pub(crate) day: u32,
+    pub(crate) hour: u32,
+    pub(crate) minute: u32,
+    pub(crate) second: u32,
+    pub(crate) micros: u32,
+}
+
+impl Civil {
+    /// Days since the last Thursday, which 1970-01-01 was.
+    pub(crate) fn weekday(&self) -> u32 {
+        u32::try_from(self.days.rem_euclid(7)).unwrap_or(0)
+    }
 }
 
 impl fmt::Display for EventTime {
@@ -125,7 +133,7 @@ impl fmt::Display for EventTime {
         if self.fraction_digits > 0 {
             let digits = usize::from(self.fraction_digits.min(6));
             let dropped = u32::from(6 - self.fraction_digits.min(6));
-            write!(f, ".{:0digits$}", micros / 10_i64.pow(dropped))?;
+            write!(f, ".{:0digits$}", micros / 10_u32.pow(dropped))?;
         }
         match self.offset_minutes {
             None => f.write_str("Z"),
@@ -138,12 +146,12 @@ impl fmt::Display for EventTime {
     }
 }
 
-/// Year, month, day of a day number since 1970-01-01 (proleptic Gregorian; H. Hinnant, "chrono-compatible
-/// low-level date algorithms", `civil_from_days`).
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
+/// Year, month, day of a day number since 1970-01-01, of year 0 or later (proleptic Gregorian; H. Hinnant,
+/// "chrono-compatible low-level date algorithms", `civil_from_days`).
+fn civil_from_days(days: i64) -> (u32, u32, u32) {
+    // Days since March 1 of the year -400, so that no number is below zero.
+    let shifted = u32::try_from(days + 719_468 + 146_097).unwrap_or(0);
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_index = (5 * day_of_year + 2) / 153;
@@ -153,7 +161,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     } else {
         month_index - 9
     };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+    (year_of_era + era * 400 + u32::from(month <= 2) - 400, month, day)
 }
 
 /// The day number since 1970-01-01 of a day of the proleptic Gregorian calendar, of year 0 or later; the inverse of
@@ -212,8 +220,7 @@ mod tests {
         let first = YEAR_0000 / 86_400_000_000;
         for days in (first..first + 400 * 366).chain((0..2_000_000).step_by(7)) {
             let (year, month, day) = civil_from_days(days);
-            let number = |number: i64| u32::try_from(number).unwrap();
-            assert_eq!(days_from_civil(number(year), number(month), number(day)), days);
+            assert_eq!(days_from_civil(year, month, day), days);
         }
     }
 

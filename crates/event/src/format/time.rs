@@ -3,13 +3,13 @@
 use crate::time::{Civil, EventTime, Timestamp};
 
 /// `value` in exactly two digits; larger ones lose their upper digits.
-pub(super) fn two(value: i64) -> [u8; 2] {
+pub(super) fn two(value: u32) -> [u8; 2] {
     [digit(value / 10), digit(value)]
 }
 
 /// The last decimal digit.
-pub(super) fn digit(value: i64) -> u8 {
-    b'0' + u8::try_from(value.rem_euclid(10)).unwrap_or(0)
+pub(super) fn digit(value: u32) -> u8 {
+    b'0' + u8::try_from(value % 10).unwrap_or(0)
 }
 
 /// `2026-11-21T09:43:19`.
@@ -27,12 +27,10 @@ fn put_date_time(out: &mut Vec<u8>, civil: &Civil) {
 }
 
 /// The first `digits` (6 at most) of the fraction of a second.
-pub(super) fn put_fraction(out: &mut Vec<u8>, micros: i64, digits: u8) {
-    let mut unit = 100_000;
-    for _ in 0..digits.min(6) {
-        out.push(digit(micros / unit));
-        unit /= 10;
-    }
+pub(super) fn put_fraction(out: &mut Vec<u8>, micros: u32, digits: u8) {
+    let [[a, b], [c, d], [e, f]] = [micros / 10_000, micros / 100, micros].map(two);
+    let all = [a, b, c, d, e, f];
+    out.extend_from_slice(all.get(..usize::from(digits)).unwrap_or(&all));
 }
 
 /// The same text as `EventTime`'s `Display`.
@@ -47,7 +45,7 @@ pub(super) fn put_event_time(out: &mut Vec<u8>, time: EventTime) {
         return out.push(b'Z');
     };
     out.push(if minutes < 0 { b'-' } else { b'+' });
-    let minutes = i64::from(minutes.unsigned_abs());
+    let minutes = u32::from(minutes.unsigned_abs());
     out.extend_from_slice(&two(minutes / 60));
     out.push(b':');
     out.extend_from_slice(&two(minutes % 60));

@@ -163,9 +163,9 @@ fn put(item: &Item, at: Timestamp, civil: &Civil, out: &mut Vec<u8>) {
             out.push(digit(day / 100));
             out.extend_from_slice(&two(day));
         }
-        Item::DayOfWeek => out.push(digit((civil.days + 3).rem_euclid(7) + 1)),
-        Item::DayName => put_name(out, &DAYS, civil.days.rem_euclid(7), 3),
-        Item::DayNameLong => put_name(out, &DAYS, civil.days.rem_euclid(7), usize::MAX),
+        Item::DayOfWeek => out.push(digit((civil.weekday() + 3) % 7 + 1)),
+        Item::DayName => put_name(out, &DAYS, civil.weekday(), 3),
+        Item::DayNameLong => put_name(out, &DAYS, civil.weekday(), usize::MAX),
         Item::Hour => out.extend_from_slice(&two(civil.hour)),
         Item::Hour12 => out.extend_from_slice(&two((civil.hour + 11) % 12 + 1)),
         Item::HalfDay => out.extend_from_slice(if civil.hour < 12 { b"AM" } else { b"PM" }),
@@ -176,7 +176,7 @@ fn put(item: &Item, at: Timestamp, civil: &Civil, out: &mut Vec<u8>) {
     }
 }
 
-fn put_name(out: &mut Vec<u8>, names: &[&str], index: i64, letters: usize) {
+fn put_name(out: &mut Vec<u8>, names: &[&str], index: u32, letters: usize) {
     let name = usize::try_from(index)
         .ok()
         .and_then(|index| names.get(index))
@@ -184,11 +184,12 @@ fn put_name(out: &mut Vec<u8>, names: &[&str], index: i64, letters: usize) {
     out.extend(name.bytes().take(letters));
 }
 
-fn day_of_year(civil: &Civil) -> i64 {
-    let is_leap = civil.year % 4 == 0 && (civil.year % 100 != 0 || civil.year % 400 == 0);
+fn day_of_year(civil: &Civil) -> u32 {
+    let is_leap =
+        civil.year.is_multiple_of(4) && (!civil.year.is_multiple_of(100) || civil.year.is_multiple_of(400));
     let before = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
     let month = usize::try_from(civil.month - 1).unwrap_or(0);
-    let leap_day = i64::from(is_leap && civil.month > 2);
+    let leap_day = u32::from(is_leap && civil.month > 2);
     before.get(month).unwrap_or(&0) + leap_day + civil.day
 }
 
