@@ -73,6 +73,16 @@ impl DataDir {
             .transpose()
     }
 
+    /// Makes the folder, or recognises it as ours, for a file in it that several processes may use.
+    pub(crate) fn prepare(path: &Path) -> anyhow::Result<PathBuf> {
+        if !path.join(MARKER).try_exists().unwrap_or(false) {
+            return Self::open(path).map(|dir| dir.path.clone());
+        }
+        is_ours(path)?;
+        path.canonicalize()
+            .with_context(|| format!("find the data folder {}", path.display()))
+    }
+
     /// Whether another process has it, without making or changing anything.
     pub(crate) fn expect_unused(settings: &Settings) -> anyhow::Result<()> {
         let path = &settings.data_dir;

@@ -1,4 +1,4 @@
-//! The command people type: run, check, init, send, search, bench.
+//! The command people type: run, check, init, send, search, dead, bench.
 //!
 //! Each command is a module with its arguments and a `main` that gives the exit code; what they do is the matter of the other
 //! crates.
@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod command;
 mod data_dir;
+mod dead;
 mod init;
 mod run;
 mod search;
@@ -39,6 +40,7 @@ struct Cli {
 enum Command {
     Bench(bench::BenchArgs),
     Check(check::CheckArgs),
+    Dead(dead::DeadArgs),
     Init(init::InitArgs),
     Run(run::RunArgs),
     Search(search::SearchArgs),
@@ -55,6 +57,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Bench(args) => args.main(),
         Command::Check(args) => args.main(),
+        Command::Dead(args) => args.main(),
         Command::Init(args) => args.main(),
         Command::Run(args) => args.main(),
         Command::Search(args) => args.main(),

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use broker::Broker;
 use clap::Args;
 use service::{Context, Loaded, ProcessArgs, supervise};
-use settings::{LogFormat, Settings};
+use settings::{BrokerSettings, LogFormat, Settings};
 use store::Store;
 use syslog_server::Server;
 use tokio::{task::JoinSet, time::timeout};
@@ -16,6 +16,7 @@ use tokio::{task::JoinSet, time::timeout};
 use crate::{
     check, command,
     data_dir::DataDir,
+    dead::DeadSocket,
     init::{declare, migrate_context},
     topology,
 };
@@ -89,7 +90,8 @@ async fn run(settings: Settings, file: Option<PathBuf>, ctx: Context) -> anyhow:
         http_addr: ctx.http_addr(),
     });
     let is_for_people = settings.service.log_format == LogFormat::Text;
-    let stages = stages(settings, server, &broker, &store, &ctx);
+    let dead = dead_socket(&settings, data_dir.as_ref());
+    let stages = stages(settings, server, &broker, &store, &ctx, dead);
     let ended = if is_for_people {
         greet_when_ready(stages, &greeting, &ctx).await
     } else {
@@ -99,6 +101,21 @@ async fn run(settings: Settings, file: Option<PathBuf>, ctx: Context) -> anyhow:
     store.close().await;
     drop(data_dir);
     ended
+}
+
+/// Opens the way in for `logferry dead`, which cannot open the embedded queues while this process has them.
+fn dead_socket(settings: &Settings, data_dir: Option<&DataDir>) -> Option<DeadSocket> {
+    if !matches!(settings.broker, BrokerSettings::Embedded { .. }) {
+        return None;
+    }
+    match DeadSocket::bind(data_dir?.path()) {
+        Ok(socket) => Some(socket),
+        Err(error) => {
+            // A path of more than about 100 bytes is too long for a socket.
+            tracing::warn!(%error, "no socket in data_dir: `logferry dead` works only while this process does not run");
+            None
+        }
+    }
 }
 
 /// Prints the greeting below what the stages log at their start.
@@ -128,8 +145,16 @@ async fn stages(
     broker: &Broker,
     store: &Store,
     ctx: &Context,
+    dead: Option<DeadSocket>,
 ) -> anyhow::Result<()> {
     let mut stages = JoinSet::new();
+    if let Some(dead) = dead {
+        let (broker, stop) = (broker.clone(), ctx.stop.clone());
+        stages.spawn(async move {
+            dead.serve(broker, stop).await;
+            ("dead letters", Ok(()))
+        });
+    }
     let (intake_broker, intake_ctx) = (broker.clone(), ctx.clone());
     stages.spawn(async move { ("syslog-server", server.run(intake_broker, intake_ctx).await) });
     let (all, parser_broker, parser_ctx) = (settings.clone(), broker.clone(), ctx.clone());

@@ -2,7 +2,7 @@
 
 mod follow;
 mod show;
-mod time;
+pub(crate) mod time;
 
 use std::{
     io::{self, BufWriter, ErrorKind, IsTerminal, Write},

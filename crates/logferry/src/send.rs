@@ -17,6 +17,7 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use serde::Serialize;
 use service::exit;
 
+pub(crate) use self::messages::our_hostname;
 use self::{
     messages::{Header, Messages, Origin},
     outlet::Outlet,

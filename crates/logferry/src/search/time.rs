@@ -7,7 +7,7 @@ use settings::units;
 const FORM: &str = "write how long ago (15m, 2h, 1d), \"now\", a day (2026-11-21), a local time (\"2026-11-21 10:30\"), or RFC 3339 (2026-11-21T10:30:00Z)";
 
 /// Reads a point in time; what names no zone is local.
-pub(super) fn parse(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn parse(text: &str) -> Result<Timestamp, String> {
     parse_at(text, &Zoned::now())
 }
 
@@ -43,7 +43,7 @@ fn micros(instant: jiff::Timestamp) -> Timestamp {
 }
 
 /// Writes a point in time as [`parse`] reads it, to the millisecond, in `zone`.
-pub(super) fn show(at: Timestamp, zone: &TimeZone) -> String {
+pub(crate) fn show(at: Timestamp, zone: &TimeZone) -> String {
     match jiff::Timestamp::from_microsecond(at.as_micros()) {
         Ok(instant) => instant
             .to_zoned(zone.clone())

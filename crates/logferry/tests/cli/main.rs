@@ -7,6 +7,7 @@
 )]
 
 mod commands;
+mod dead;
 mod fixture;
 mod run;
 mod sending;

@@ -24,12 +24,12 @@ const FREE_PORTS: [&str; 8] = [
 ];
 
 /// A `logferry run` that has said where it listens.
-struct Run {
+pub(crate) struct Run {
     running: Running,
 }
 
 impl Run {
-    async fn start(fixture: &Fixture) -> Self {
+    pub(crate) async fn start(fixture: &Fixture) -> Self {
         let running = fixture.start(&[&["run"], &FREE_PORTS[..]].concat());
         eventually(PATIENCE, || async {
             running.out().contains("Ctrl-C") || running.has_ended()
@@ -49,13 +49,13 @@ impl Run {
         addr.parse().unwrap_or_else(|error| panic!("{error}: {addr}"))
     }
 
-    fn send(&self, line: &str) {
+    pub(crate) fn send(&self, line: &str) {
         let mut stream = TcpStream::connect(self.addr(" tcp ")).expect("connects");
         stream.write_all(line.as_bytes()).expect("sends");
     }
 
     /// Ends it as Ctrl-C or a service manager does.
-    fn stop(self, signal: Signal) -> String {
+    pub(crate) fn stop(self, signal: Signal) -> String {
         self.running.signal(signal);
         let (code, _, err) = self.running.end();
         assert_eq!(code, Some(0), "{err}");
@@ -64,7 +64,7 @@ impl Run {
 }
 
 /// Waits until a search finds so many lines.
-async fn found(fixture: &Fixture, word: &str, count: usize) -> String {
+pub(crate) async fn found(fixture: &Fixture, word: &str, count: usize) -> String {
     eventually(PATIENCE, || async {
         let found = fixture.run(&["search", "--limit", "all", word]);
         (found.out.lines().count() == count).then_some(found.out)

@@ -1,0 +1,159 @@
+//! What is in a dead letter: the lines of a raw batch, the events of an event batch, or bytes that are neither.
+
+use event::{EventBatch, PayloadKind, RawBatch, format::json};
+
+/// The largest batch that is unpacked to be looked at.
+const BATCH_BYTES_MAX: usize = 256 << 20;
+/// Characters of a preview.
+const PREVIEW_MAX: usize = 160;
+
+/// A body in a few words.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    /// `None` for what is no batch.
+    pub(crate) events: Option<usize>,
+    pub(crate) preview: String,
+}
+
+pub(crate) fn summary(body: &[u8]) -> Summary {
+    let mut preview = None;
+    let mut events = 0;
+    let is_whole = each(body, |item| {
+        events += 1;
+        if preview.is_none() {
+            preview = Some(cut(&item.line()));
+        }
+        true
+    });
+    Summary {
+        events: is_whole.then_some(events),
+        preview: preview.unwrap_or_else(|| cut(&String::from_utf8_lossy(body))),
+    }
+}
+
+/// Whether any line or event has `text`, which is in lower case.
+pub(crate) fn has(body: &[u8], text: &str) -> bool {
+    let mut found = false;
+    let is_whole = each(body, |item| {
+        found = item.whole().to_lowercase().contains(text);
+        !found
+    });
+    found || (!is_whole && String::from_utf8_lossy(body).to_lowercase().contains(text))
+}
+
+/// Every line or event, one below the other, for people.
+pub(crate) fn lines(body: &[u8]) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !each(body, |item| {
+        lines.push(item.whole());
+        true
+    }) {
+        lines.push(String::from_utf8_lossy(body).into_owned());
+    }
+    lines
+}
+
+/// One thing in a batch.
+enum Item<'a> {
+    Frame(&'a [u8]),
+    Event(Box<event::Event<'a>>),
+}
+
+impl Item<'_> {
+    fn line(&self) -> String {
+        match self {
+            Item::Frame(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            Item::Event(event) => match (&event.raw, &event.message) {
+                (Some(raw), _) => String::from_utf8_lossy(raw).into_owned(),
+                (None, Some(message)) => message.clone().into_owned(),
+                (None, None) => self.whole(),
+            },
+        }
+    }
+
+    fn whole(&self) -> String {
+        match self {
+            Item::Frame(_) => self.line(),
+            Item::Event(event) => {
+                let mut out = Vec::new();
+                json::write_event(event, &mut out);
+                String::from_utf8_lossy(&out).into_owned()
+            }
+        }
+    }
+}
+
+/// Calls `see` until it says false. Returns false for what is no batch, or is one that breaks off.
+fn each(body: &[u8], mut see: impl FnMut(&Item<'_>) -> bool) -> bool {
+    let mut scratch = Vec::new();
+    match PayloadKind::of(body) {
+        Ok(PayloadKind::Raw) => {
+            let Ok(mut batch) = RawBatch::decode(body, &mut scratch, BATCH_BYTES_MAX) else {
+                return false;
+            };
+            loop {
+                match batch.next_frame() {
+                    Ok(Some(frame)) => {
+                        if !see(&Item::Frame(frame.bytes)) {
+                            return true;
+                        }
+                    }
+                    Ok(None) => return true,
+                    Err(_) => return false,
+                }
+            }
+        }
+        Ok(PayloadKind::Events) => {
+            let Ok(mut batch) = EventBatch::decode(body, &mut scratch, BATCH_BYTES_MAX) else {
+                return false;
+            };
+            loop {
+                match batch.next_event() {
+                    Ok(Some(event)) => {
+                        if !see(&Item::Event(Box::new(event))) {
+                            return true;
+                        }
+                    }
+                    Ok(None) => return true,
+                    Err(_) => return false,
+                }
+            }
+        }
+        Err(_) => false,
+    }
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(PREVIEW_MAX) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event::{BatchId, Compression, FrameDefects, RawBatchBuilder, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn batches_are_looked_into_and_anything_else_is_shown_as_it_is() {
+        let mut batch = RawBatchBuilder::new(BatchId::mint(), "tcp");
+        for frame in [&b"<13>first line"[..], "<13>second Größe".as_bytes()] {
+            let at = Timestamp::from_micros(1);
+            batch.push(at, "127.0.0.1:1", None, FrameDefects::empty(), frame);
+        }
+        let body = batch.finish(Compression::Lz4);
+        let told = summary(&body);
+        assert_eq!((told.events, told.preview.as_str()), (Some(2), "<13>first line"));
+        assert!(has(&body, "größe") && !has(&body, "third"));
+        assert_eq!(lines(&body), ["<13>first line", "<13>second Größe"]);
+
+        let cut_off = body.get(..body.len() - 3).expect("is longer");
+        assert_eq!(summary(cut_off).events, None);
+        let told = summary(b"no batch at all");
+        assert_eq!((told.events, told.preview.as_str()), (None, "no batch at all"));
+        assert!(has(b"NO batch", "no batch") && lines(b"x") == ["x"]);
+        assert_eq!(summary(&[b'x'; 1000]).preview.chars().count(), PREVIEW_MAX + 1);
+    }
+}

@@ -1,0 +1,86 @@
+//! Who dropped which dead letters: a file in the data folder that is only appended to.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use jiff::Timestamp;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::record::Record;
+use crate::data_dir::DataDir;
+
+const FILE: &str = "dead-drops.jsonl";
+
+/// The open file.
+#[derive(Debug)]
+pub(super) struct Drops {
+    file: File,
+    path: PathBuf,
+}
+
+/// One line: a letter that is about to be dropped.
+#[derive(Debug, Serialize)]
+struct Drop<'a> {
+    at: Timestamp,
+    who: &'a str,
+    id: Option<Uuid>,
+    reason: Option<&'a str>,
+    text: Option<&'a str>,
+    stage: Option<&'a str>,
+    queue: Option<&'a str>,
+    batch: Option<Uuid>,
+    bytes: usize,
+    events: Option<usize>,
+    preview: &'a str,
+}
+
+impl Drops {
+    pub(super) fn open(data_dir: &Path) -> anyhow::Result<Self> {
+        let path = DataDir::prepare(data_dir)?.join(FILE);
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)
+            .with_context(|| format!("open {}, where drops are recorded", path.display()))?;
+        Ok(Self { file, path })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a line for each record, durably. Blocks.
+    pub(super) fn note(&mut self, who: &str, records: &[Record]) -> anyhow::Result<()> {
+        let at = Timestamp::now();
+        let mut lines = Vec::new();
+        for record in records {
+            let death = record.death.as_ref();
+            let line = Drop {
+                at,
+                who,
+                id: record.id,
+                reason: death.map(|death| death.reason.as_str()),
+                text: death.map(|death| death.text.as_str()),
+                stage: death.map(|death| death.stage.as_str()),
+                queue: death.map(|death| death.queue.as_str()),
+                batch: death.and_then(|death| death.batch),
+                bytes: record.bytes,
+                events: record.events,
+                preview: &record.preview,
+            };
+            serde_json::to_writer(&mut lines, &line)?;
+            lines.push(b'\n');
+        }
+        self.file
+            .write_all(&lines)
+            .and_then(|()| self.file.sync_data())
+            .with_context(|| format!("write to {}; nothing of these was dropped", self.path.display()))
+    }
+}

@@ -1,0 +1,171 @@
+//! A dead letter as `logferry dead` writes it: one JSON object a line, which holds all that is needed to bring the
+//! letter back.
+
+use anyhow::{Context, bail};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use broker::{Death, Exchange, Letter, RoutingKey};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::contents;
+
+/// What is known about one dead letter.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Record {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) death: Option<DeathRecord>,
+    /// The routing key in `logferry.dead`.
+    pub(crate) routing_key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) content_type: Option<String>,
+    /// What is in it, for people; not read back.
+    #[serde(default)]
+    pub(crate) bytes: usize,
+    /// Lines or events in it, where it is a batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) events: Option<usize>,
+    /// The beginning of the first of them.
+    #[serde(default)]
+    pub(crate) preview: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) body_base64: Option<String>,
+}
+
+/// Why it died, and where it came from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DeathRecord {
+    pub(crate) reason: String,
+    pub(crate) text: String,
+    pub(crate) stage: String,
+    pub(crate) queue: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) batch: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) position: Option<u32>,
+    pub(crate) at: Timestamp,
+    pub(crate) attempts: u32,
+    pub(crate) exchange: String,
+    pub(crate) routing_key: String,
+}
+
+impl Record {
+    pub(crate) fn of(letter: &Letter, with_body: bool) -> Self {
+        let summary = contents::summary(&letter.body);
+        Self {
+            id: letter.id,
+            death: letter.death.as_ref().map(DeathRecord::of),
+            routing_key: letter.routing_key.clone(),
+            content_type: letter.content_type.clone(),
+            bytes: letter.body.len(),
+            events: summary.events,
+            preview: summary.preview,
+            body_base64: with_body.then(|| BASE64_STANDARD.encode(&letter.body)),
+        }
+    }
+
+    pub(crate) fn body(&self) -> anyhow::Result<Vec<u8>> {
+        let Some(body) = &self.body_base64 else {
+            bail!("there is no body_base64: only what `logferry dead export` wrote can be brought back");
+        };
+        BASE64_STANDARD.decode(body).context("read body_base64")
+    }
+
+    /// The letter that it was made from.
+    pub(crate) fn letter(&self) -> anyhow::Result<Letter> {
+        RoutingKey::new(&self.routing_key).context("read routing_key")?;
+        let death = self.death.as_ref().map(DeathRecord::death).transpose()?;
+        Ok(Letter {
+            id: self.id,
+            content_type: self.content_type.clone(),
+            routing_key: self.routing_key.clone(),
+            body: self.body()?.into(),
+            death,
+        })
+    }
+
+    /// A word that names it in messages.
+    pub(crate) fn name(&self) -> String {
+        self.id
+            .map_or_else(|| "one without id".to_owned(), |id| id.to_string())
+    }
+}
+
+impl DeathRecord {
+    fn of(death: &Death) -> Self {
+        Self {
+            reason: death.reason.clone(),
+            text: death.text.clone(),
+            stage: death.stage.clone(),
+            queue: death.queue.clone(),
+            batch: death.batch,
+            position: death.position,
+            at: Timestamp::from_microsecond(death.at_micros).unwrap_or(Timestamp::UNIX_EPOCH),
+            attempts: death.attempts,
+            exchange: death.exchange.name().to_owned(),
+            routing_key: death.routing_key.clone(),
+        }
+    }
+
+    fn death(&self) -> anyhow::Result<Death> {
+        let exchange = Exchange::from_name(&self.exchange)
+            .with_context(|| format!("{:?} is no exchange of Logferry", self.exchange))?;
+        RoutingKey::new(&self.routing_key).context("read death.routing_key")?;
+        Ok(Death {
+            stage: self.stage.clone(),
+            queue: self.queue.clone(),
+            batch: self.batch,
+            position: self.position,
+            reason: self.reason.clone(),
+            text: self.text.clone(),
+            at_micros: self.at.as_microsecond(),
+            attempts: self.attempts,
+            exchange,
+            routing_key: self.routing_key.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_survives_the_way_through_a_file() {
+        let letter = Letter {
+            id: Some(Uuid::from_u128(7)),
+            content_type: Some("application/vnd.logferry.raw-batch".to_owned()),
+            routing_key: "parser.undecodable".to_owned(),
+            body: (&b"\x00\xffnot a batch"[..]).into(),
+            death: Some(Death {
+                stage: "parser".to_owned(),
+                queue: "parser".to_owned(),
+                batch: Some(Uuid::from_u128(8)),
+                position: Some(3),
+                reason: "undecodable".to_owned(),
+                text: "größer".to_owned(),
+                at_micros: 1_795_255_200_123_456,
+                attempts: 2,
+                exchange: Exchange::Received,
+                routing_key: "syslog.tcp".to_owned(),
+            }),
+        };
+        let line = serde_json::to_string(&Record::of(&letter, true)).expect("is JSON");
+        let record: Record = serde_json::from_str(&line).expect("is a record");
+        assert_eq!(record.letter().expect("is whole"), letter);
+
+        let strange = Letter {
+            id: None,
+            content_type: None,
+            death: None,
+            ..letter
+        };
+        let line = serde_json::to_string(&Record::of(&strange, true)).expect("is JSON");
+        let record: Record = serde_json::from_str(&line).expect("is a record");
+        assert_eq!(record.letter().expect("is whole"), strange);
+        let listed = Record::of(&strange, false);
+        assert!(format!("{:#}", listed.letter().expect_err("has no body")).contains("logferry dead export"));
+    }
+}

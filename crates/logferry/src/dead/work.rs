@@ -1,0 +1,319 @@
+//! What is done with dead letters, by whoever has the broker: this command, or the `logferry run` that it asks.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use broker::{Broker, Browser, Confirm, Letter, Place, PublishError, Publisher, QueueName};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::{drops::Drops, record::Record, selection::Selection};
+
+/// Letters that are put back, or dropped, together: so many are in memory, and a kill in the middle repeats.
+const GROUP: usize = 64;
+/// Progress is told after so many letters.
+const PROGRESS: u64 = 256;
+/// Between the work and whoever waits for it.
+pub(super) const CHANNEL: usize = 64;
+
+/// What is wanted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Request {
+    /// To see them.
+    Read { selection: Selection, bodies: bool },
+    /// To put them back to where they came from.
+    Requeue { selection: Selection },
+    /// To drop them, when [`Input::Go`] comes after [`Reply::Found`].
+    Drop { selection: Selection, who: String },
+    /// To make dead letters of what follows.
+    Import,
+}
+
+/// What follows a request.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Input {
+    Record(Box<Record>),
+    Go,
+}
+
+/// What comes back.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Reply {
+    /// How many letters there are in all.
+    Total(u64),
+    /// How many of them were looked at so far.
+    Seen(u64),
+    Letter(Box<Record>),
+    /// So many are about to be dropped.
+    Found(u64),
+    /// Something went wrong with one of them, which stays what it is.
+    Problem {
+        name: String,
+        text: String,
+    },
+    End(End),
+    /// It could not be done, or not to its end.
+    Failed(String),
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct End {
+    /// Letters that the work was done with.
+    pub(super) done: u64,
+    /// And with which it could not be done.
+    pub(super) failed: u64,
+    /// Letters that were there and were not seen: somebody else holds them.
+    pub(super) missing: u64,
+    /// Somebody else was there already.
+    pub(super) has_company: bool,
+    /// Where drops are recorded.
+    pub(super) recorded_in: Option<String>,
+}
+
+/// Where replies go. Whoever waits may go away; then the work ends.
+pub(super) type Replies = mpsc::Sender<Reply>;
+
+/// Does what is wanted, and says how it ended.
+pub(super) async fn serve(
+    request: Request,
+    mut inputs: mpsc::Receiver<Input>,
+    replies: Replies,
+    broker: &Broker,
+    data_dir: &Path,
+) {
+    let done = match request {
+        Request::Read { selection, bodies } => read(broker, &selection, bodies, &replies).await,
+        Request::Requeue { selection } => requeue(broker, &selection, &replies).await,
+        Request::Drop { selection, who } => {
+            drop_letters(broker, &selection, &who, data_dir, &mut inputs, &replies).await
+        }
+        Request::Import => import(broker, &mut inputs, &replies).await,
+    };
+    let last = match done {
+        Ok(end) => Reply::End(end),
+        Err(error) => Reply::Failed(format!("{error:#}")),
+    };
+    // Nobody may be there any more to hear it.
+    drop(replies.send(last).await);
+}
+
+async fn tell(replies: &Replies, reply: Reply) -> anyhow::Result<()> {
+    if replies.send(reply).await.is_err() {
+        bail!("whoever asked has gone");
+    }
+    Ok(())
+}
+
+/// A walk over all dead letters, with the count of what was seen.
+struct Walk<'a> {
+    browser: Browser,
+    selection: &'a Selection,
+    replies: &'a Replies,
+    has_company: bool,
+}
+
+impl<'a> Walk<'a> {
+    async fn begin(broker: &Broker, selection: &'a Selection, replies: &'a Replies) -> anyhow::Result<Self> {
+        let queue = QueueName::dead();
+        let fill = broker.fill(&queue).await?;
+        let browser = broker.browse(&queue).await?;
+        tell(replies, Reply::Total(browser.total())).await?;
+        Ok(Self {
+            browser,
+            selection,
+            replies,
+            has_company: fill.consumers > 0,
+        })
+    }
+
+    /// The next letter that is meant.
+    async fn next(&mut self) -> anyhow::Result<Option<(Place, Letter)>> {
+        while let Some((place, letter)) = self.browser.next().await? {
+            if self.browser.seen().is_multiple_of(PROGRESS) {
+                tell(self.replies, Reply::Seen(self.browser.seen())).await?;
+            }
+            if self.selection.takes(&letter) {
+                return Ok(Some((place, letter)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn end(self, mut end: End) -> anyhow::Result<End> {
+        end.missing = self.browser.total() - self.browser.seen();
+        end.has_company = self.has_company;
+        self.browser.close().await?;
+        Ok(end)
+    }
+}
+
+async fn read(
+    broker: &Broker,
+    selection: &Selection,
+    bodies: bool,
+    replies: &Replies,
+) -> anyhow::Result<End> {
+    let mut walk = Walk::begin(broker, selection, replies).await?;
+    let mut end = End::default();
+    while let Some((_, letter)) = walk.next().await? {
+        let record = Box::new(Record::of(&letter, bodies));
+        tell(replies, Reply::Letter(record)).await?;
+        end.done += 1;
+    }
+    walk.end(end).await
+}
+
+/// Publishes, waits for the confirm, and only then takes the letter out: killed in between, it goes back twice,
+/// with the same id both times.
+async fn requeue(broker: &Broker, selection: &Selection, replies: &Replies) -> anyhow::Result<End> {
+    let publisher = broker.publisher(GROUP);
+    let mut walk = Walk::begin(broker, selection, replies).await?;
+    let mut end = End::default();
+    let mut is_over = false;
+    while !is_over {
+        let mut group = Vec::new();
+        while group.len() < GROUP {
+            let Some((place, letter)) = walk.next().await? else {
+                is_over = true;
+                break;
+            };
+            let publish = publisher.put_back(&letter).await;
+            group.push((place, Record::of(&letter, false), publish));
+        }
+        let mut safe = Vec::new();
+        for (place, record, publish) in group {
+            match put_back(publish).await {
+                Ok(()) => safe.push(place),
+                Err(refusal) => {
+                    end.failed += 1;
+                    // The next ones would fare no better.
+                    is_over |= refusal.is_general;
+                    let (name, text) = (record.name(), refusal.text(&record));
+                    tell(replies, Reply::Problem { name, text }).await?;
+                }
+            }
+        }
+        walk.browser.remove(&safe).await?;
+        end.done += safe.len() as u64;
+    }
+    if end.failed > 0 && walk.browser.seen() < walk.browser.total() {
+        // What was not tried is not held by anybody.
+        let end = End {
+            missing: 0,
+            ..walk.end(end).await?
+        };
+        return Ok(end);
+    }
+    walk.end(end).await
+}
+
+/// Why a letter stays where it is.
+struct Refusal {
+    error: Option<PublishError>,
+    is_general: bool,
+}
+
+impl Refusal {
+    fn text(&self, record: &Record) -> String {
+        match (&self.error, &record.death) {
+            (Some(PublishError::Unroutable { exchange: "", .. }), Some(death)) => {
+                format!("there is no queue {} any more", death.queue)
+            }
+            (Some(PublishError::Nacked), Some(death)) => {
+                format!("the queue behind {} is full; try again later", death.exchange)
+            }
+            (Some(error), _) => error.to_string(),
+            (None, _) => "where it came from is not known; export it, and drop it".to_owned(),
+        }
+    }
+}
+
+async fn put_back(publish: Result<Option<Confirm>, PublishError>) -> Result<(), Refusal> {
+    let verdict = match publish {
+        Ok(Some(confirm)) => confirm.await,
+        Ok(None) => {
+            return Err(Refusal {
+                error: None,
+                is_general: false,
+            });
+        }
+        Err(error) => Err(error),
+    };
+    verdict.map_err(|error| Refusal {
+        is_general: error.is_transient() || error == PublishError::Closed,
+        error: Some(error),
+    })
+}
+
+/// Finds them, waits for the word, records them, and takes them out.
+async fn drop_letters(
+    broker: &Broker,
+    selection: &Selection,
+    who: &str,
+    data_dir: &Path,
+    inputs: &mut mpsc::Receiver<Input>,
+    replies: &Replies,
+) -> anyhow::Result<End> {
+    let mut drops = Drops::open(data_dir)?;
+    let mut end = End {
+        recorded_in: Some(drops.path().display().to_string()),
+        ..End::default()
+    };
+    let mut walk = Walk::begin(broker, selection, replies).await?;
+    let mut found = Vec::new();
+    while let Some((place, letter)) = walk.next().await? {
+        found.push((place, Record::of(&letter, false)));
+    }
+    tell(replies, Reply::Found(found.len() as u64)).await?;
+    if !matches!(inputs.recv().await, Some(Input::Go)) {
+        return walk.end(end).await;
+    }
+    while !found.is_empty() {
+        let group: Vec<_> = found.drain(..found.len().min(GROUP)).collect();
+        let (places, records): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        let who = who.to_owned();
+        drops = tokio::task::spawn_blocking(move || drops.note(&who, &records).map(|()| drops))
+            .await
+            .context("record drops")??;
+        walk.browser.remove(&places).await?;
+        end.done += places.len() as u64;
+        tell(replies, Reply::Seen(end.done)).await?;
+    }
+    tracing::warn!(
+        letters = end.done,
+        who,
+        recorded_in = end.recorded_in,
+        "dead letters dropped"
+    );
+    walk.end(end).await
+}
+
+async fn import(
+    broker: &Broker,
+    inputs: &mut mpsc::Receiver<Input>,
+    replies: &Replies,
+) -> anyhow::Result<End> {
+    let publisher: Publisher = broker.publisher(GROUP);
+    let mut end = End::default();
+    let mut is_over = false;
+    while !is_over {
+        let mut confirms = Vec::new();
+        while confirms.len() < GROUP {
+            let Some(input) = inputs.recv().await else {
+                is_over = true;
+                break;
+            };
+            let Input::Record(record) = input else { continue };
+            confirms.push(publisher.bury(&record.letter()?).await?);
+        }
+        for confirm in confirms {
+            confirm
+                .await
+                .with_context(|| format!("publish to the dead letters, after {} were safe", end.done))?;
+            end.done += 1;
+        }
+        tell(replies, Reply::Seen(end.done)).await?;
+    }
+    Ok(end)
+}
