@@ -12,6 +12,7 @@ use crate::{
     counters::{CounterSnapshot, Counters},
     embedded::{self, Embedded, Limits},
     error::{BrowseError, ConnectError, ConsumeError, DeclareError, NotReady},
+    metrics::BrokerCollector,
     name::QueueName,
     publisher::{CONFIRM_TIMEOUT, Outlet, Publisher},
     state::BrokerState,
@@ -98,7 +99,7 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// [`DeclareError::Conflict`] when a queue exists and is different.
+    /// [`DeclareError::Conflicts`] when a queue exists and is different. RabbitMQ has everything else then.
     pub async fn declare(&self, topology: &Topology) -> Result<(), DeclareError> {
         match &self.kind {
             Kind::Amqp(amqp) => amqp.declare(topology).await,
@@ -109,9 +110,9 @@ impl Broker {
     /// A publisher with at most `unconfirmed_max` publishes under way.
     #[must_use]
     pub fn publisher(&self, unconfirmed_max: usize) -> Publisher {
-        let outlet = match &self.kind {
-            Kind::Amqp(amqp) => amqp.outlet(unconfirmed_max),
-            Kind::Embedded(embedded) => Outlet::Embedded(embedded.clone()),
+        let (outlet, confirm_timeout) = match &self.kind {
+            Kind::Amqp(amqp) => (amqp.outlet(unconfirmed_max), amqp.confirm_timeout()),
+            Kind::Embedded(embedded) => (Outlet::Embedded(embedded.clone()), CONFIRM_TIMEOUT),
         };
         let counters = Arc::clone(&self.counters);
         Publisher::new(
@@ -119,7 +120,7 @@ impl Broker {
             unconfirmed_max,
             self.state.clone(),
             counters,
-            CONFIRM_TIMEOUT,
+            confirm_timeout,
         )
     }
 
@@ -202,7 +203,13 @@ impl Broker {
     /// What was counted so far.
     #[must_use]
     pub fn counters(&self) -> CounterSnapshot {
-        self.counters.snapshot()
+        snapshot(&self.state, &self.counters)
+    }
+
+    /// The same for `/metrics`, read anew at each scrape.
+    #[must_use]
+    pub fn collector(&self) -> BrokerCollector {
+        BrokerCollector::new(self.state.clone(), Arc::clone(&self.counters))
     }
 
     /// Ends it for all clones: dispositions that were made are passed on, publishes that were made get their
@@ -213,6 +220,17 @@ impl Broker {
             Kind::Embedded(embedded) => embedded.close().await,
         }
     }
+}
+
+/// The counters at one moment, with the time of a block that lasts.
+pub(crate) fn snapshot(state: &watch::Receiver<BrokerState>, counters: &Counters) -> CounterSnapshot {
+    // A block's time is counted at its end, with the state locked: so it is never missed, nor counted twice.
+    let state = state.borrow();
+    let mut snapshot = counters.snapshot();
+    if let BrokerState::Blocked { since, .. } = &*state {
+        snapshot.blocked_seconds += since.elapsed().as_secs_f64();
+    }
+    snapshot
 }
 
 /// Runs what reads and writes files. The task is never cancelled, so it fails only by a panic, which goes on here.

@@ -1,4 +1,4 @@
-//! What the broker counts. It knows nothing of metrics libraries: services read [`Broker::counters`] and show it.
+//! What the broker counts. How it is shown is in `metrics.rs`; tests and tools read [`Broker::counters`].
 //!
 //! [`Broker::counters`]: crate::Broker::counters
 

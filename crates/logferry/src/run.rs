@@ -75,6 +75,7 @@ async fn run(settings: Settings, file: Option<PathBuf>, ctx: Context) -> anyhow:
     let broker = Broker::connect(&settings.broker, "logferry run")
         .await
         .context("connect to the broker (broker.url)")?;
+    ctx.metrics.collect(broker.collector());
     declare(&broker, &settings.broker, &topology::of(&settings)?).await?;
     let store = Store::connect(&settings.store).context("open the store (store.url)")?;
     store

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         let broker = Broker::connect(&settings.broker, "parser")
             .await
             .context("connect to the broker")?;
+        ctx.metrics.collect(broker.collector());
         let parser = Parser::start(&settings, broker.clone(), ctx.clone()).await?;
         ctx.started();
         if let Some(parser) = parser {

@@ -4,6 +4,7 @@ use std::{any::Any, collections::HashMap, fmt, sync::Arc};
 
 use parking_lot::Mutex;
 use prometheus_client::{
+    collector::Collector,
     encoding::{EncodeMetric, text},
     metrics::{MetricType, gauge::Gauge},
     registry::{Metric, Registry},
@@ -63,6 +64,12 @@ impl Metrics {
             .register(exposed, help.trim_end_matches('.'), metric.clone());
         inner.registered.insert(name.to_owned(), Box::new(metric.clone()));
         metric
+    }
+
+    /// Exposes what `collector` reads at each scrape: numbers that a library counts in a way of its own, such as
+    /// those of the broker. A process has one of each.
+    pub fn collect(&self, collector: impl Collector) {
+        self.inner.lock().registry.register_collector(Box::new(collector));
     }
 
     pub(crate) const fn all_in_flight(&self) -> &Gauge {

@@ -49,7 +49,7 @@ where
     let outcome = runtime.block_on(live(settings, http, body));
     match outcome {
         Outcome::DrainTimedOut { .. } | Outcome::Interrupted { .. } => runtime.shutdown_background(),
-        Outcome::Drained | Outcome::NotStarted(_) | Outcome::Failed(_) => {
+        Outcome::Drained { .. } | Outcome::NotStarted(_) | Outcome::Failed(_) => {
             runtime.shutdown_timeout(THREADS_PATIENCE);
         }
     }
@@ -58,7 +58,7 @@ where
 
 /// How a process ended.
 enum Outcome {
-    Drained,
+    Drained { in_flight: i64 },
     NotStarted(anyhow::Error),
     Failed(anyhow::Error),
     DrainTimedOut { grace: Duration, in_flight: i64 },
@@ -67,8 +67,8 @@ enum Outcome {
 
 fn end(name: &str, log_format: LogFormat, outcome: &Outcome) -> ExitCode {
     match outcome {
-        Outcome::Drained => {
-            tracing::info!("drained");
+        Outcome::Drained { in_flight } => {
+            tracing::info!(in_flight, "drained");
             ExitCode::from(exit::CLEAN)
         }
         Outcome::NotStarted(error) => {
@@ -157,7 +157,9 @@ async fn drain(running: JoinHandle<anyhow::Result<()>>, signals: &mut Signals, c
 
 fn ended_by_itself(ended: Result<anyhow::Result<()>, JoinError>, ctx: &Context) -> Outcome {
     match ended {
-        Ok(Ok(())) if ctx.stop.is_cancelled() => Outcome::Drained,
+        Ok(Ok(())) if ctx.stop.is_cancelled() => Outcome::Drained {
+            in_flight: ctx.metrics.in_flight(),
+        },
         Ok(Ok(())) => Outcome::Failed(anyhow::anyhow!("ended without being told to stop")),
         Ok(Err(error)) if ctx.is_started() => Outcome::Failed(error),
         Ok(Err(error)) => Outcome::NotStarted(error),

@@ -24,6 +24,7 @@ async fn run(settings: Settings, ctx: Context) -> anyhow::Result<()> {
     let broker = Broker::connect(&settings.broker, STAGE)
         .await
         .context("use the broker")?;
+    ctx.metrics.collect(broker.collector());
     let shipper = Shipper::start(&settings.shipper_fs, broker.clone(), ctx.clone()).await?;
     let result = match shipper {
         Some(shipper) => {

@@ -170,9 +170,10 @@ impl Batcher {
     /// Adds a frame; true when the batch is full with it.
     fn push(&self, state: &mut State, received_at: Timestamp, peer: &Peer, frame: &Frame<'_>) -> bool {
         let bytes = state.last_bytes;
-        let open = state
-            .open
-            .get_or_insert_with(|| Batch::open(&self.listener, bytes));
+        let open = state.open.get_or_insert_with(|| {
+            self.metrics.opened();
+            Batch::open(&self.listener, bytes)
+        });
         let builder = &mut open.builder;
         builder.push(
             received_at,

@@ -93,8 +93,8 @@ impl ListenerMetrics {
         self.stage.dropped(KERNEL_DROP, datagrams);
     }
 
-    /// A batch goes to the broker.
-    pub(crate) fn publishing(&self) {
+    /// A batch has its first frame.
+    pub(crate) fn opened(&self) {
         self.stage.taken(1);
     }
 

@@ -82,7 +82,6 @@ impl Publishing {
         let metrics = batcher.metrics();
         let (frames, opened_at) = (batch.builder.frames(), batch.opened_at);
         let id = batch.builder.id();
-        metrics.publishing();
         let message = Message {
             id: id.as_uuid(),
             exchange: Exchange::Received,

@@ -192,6 +192,18 @@ impl Pipeline {
         self.end(service, Signal::SIGTERM).await
     }
 
+    /// Sends a service SIGTERM and does not wait.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn signal(&self, service: Service) {
+        let pid = or_fail(
+            self.pid(service)
+                .with_context(|| format!("find {} running", service.name())),
+        );
+        self.guard.lock().signal(Signal::SIGTERM, |found, _| found == pid);
+    }
+
     /// Starts a service that was ended, and waits until it is ready.
     ///
     /// # Panics

@@ -12,5 +12,6 @@ mod kill;
 mod many;
 mod rsyslog;
 mod rules;
+mod signals;
 mod support;
 mod tls;

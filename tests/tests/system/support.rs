@@ -22,7 +22,7 @@ pub(crate) struct System {
     pub(crate) pipeline: Pipeline,
     pub(crate) rows: Rows,
     pub(crate) vhost: RabbitVhost,
-    _database: Database,
+    pub(crate) database: Database,
 }
 
 impl System {
@@ -42,7 +42,7 @@ impl System {
             pipeline,
             rows,
             vhost,
-            _database: database,
+            database,
         }
     }
 
@@ -51,6 +51,8 @@ impl System {
         for service in Service::ALL {
             let status = self.pipeline.terminate(service).await;
             assert!(status.success(), "{} ended with {status}", service.name());
+            let log = self.pipeline.log(service);
+            assert!(log.contains("drained in_flight=0"), "{}: {log}", service.name());
         }
     }
 }

@@ -96,10 +96,18 @@ async fn a_line_goes_in_and_is_found() {
         let line = format!("logferry_events_sent_total{{stage=\"{stage}\"}} 2");
         assert!(metrics.contains(&line), "{line} is not in\n{metrics}");
     }
+    for line in [
+        "logferry_broker_ready 1",
+        "logferry_broker_messages_unconfirmed 0",
+        "logferry_broker_deliveries_unsettled 0",
+        "logferry_broker_reconnects_total 0",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
     assert!(get(run.addr("http://"), "/readyz").starts_with("HTTP/1.1 200"));
     let log = run.stop(Signal::SIGTERM);
     assert!(
-        log.contains("drained") && !log.contains(" WARN ") && !log.contains(" ERROR "),
+        log.contains("drained in_flight=0") && !log.contains(" WARN ") && !log.contains(" ERROR "),
         "{log}"
     );
 }
