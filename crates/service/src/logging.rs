@@ -14,6 +14,9 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+/// What the AMQP library logs by itself.
+const AMQP_LIBRARY: &str = "lapin";
+
 /// Starts tracing. Panics become log lines too, so that whoever collects JSON gets nothing else.
 ///
 /// # Errors
@@ -21,8 +24,7 @@ use tracing_subscriber::{
 /// The filter is wrong, or tracing was started before.
 pub fn start(settings: &ServiceSettings) -> anyhow::Result<()> {
     let filter: Targets = settings.log_level.parse()?;
-    // The AMQP library warns of returned messages with their whole bodies; the broker crate tells of them without.
-    let filter = filter.with_target("lapin::returned_messages", LevelFilter::OFF);
+    let filter = without_libraries(filter);
     let lines = fmt::layer().with_writer(io::stderr);
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match settings.log_format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
@@ -37,4 +39,44 @@ pub fn start(settings: &ServiceSettings) -> anyhow::Result<()> {
         tracing::error!(panic = text, place, "panicked");
     }));
     Ok(())
+}
+
+/// The AMQP library reports each lost connection as errors of its own, several times, and returned messages with their
+/// whole bodies. The broker crate tells of both, once. So the library is quiet unless the filter names it; the bodies
+/// of messages are never shown.
+fn without_libraries(filter: Targets) -> Targets {
+    let is_named = filter
+        .iter()
+        .any(|(target, _)| target.split("::").next() == Some(AMQP_LIBRARY));
+    let filter = if is_named {
+        filter
+    } else {
+        filter.with_target(AMQP_LIBRARY, LevelFilter::OFF)
+    };
+    filter.with_target("lapin::returned_messages", LevelFilter::OFF)
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::filter::LevelFilter;
+
+    use super::*;
+
+    #[test]
+    fn the_amqp_library_is_quiet_unless_it_is_named() {
+        let level = |filter: &str, target: &str| {
+            let filter = without_libraries(filter.parse().expect("a filter"));
+            let levels = [LevelFilter::ERROR, LevelFilter::WARN, LevelFilter::INFO];
+            let passes = |level: &LevelFilter| {
+                let level = level.into_level().expect("not off");
+                filter.would_enable(target, &level)
+            };
+            levels.into_iter().filter(passes).count()
+        };
+        assert_eq!(level("info", "lapin::channel"), 0);
+        assert_eq!(level("info", "broker::amqp"), 3);
+        assert_eq!(level("info,lapin=warn", "lapin::channel"), 2);
+        assert_eq!(level("info,lapin::channel=error", "lapin::channel"), 1);
+        assert_eq!(level("info,lapin=info", "lapin::returned_messages"), 0);
+    }
 }

@@ -53,8 +53,19 @@ async fn rabbitmq_dies() {
     load.assert_unfinished();
     broker.start().await;
     load.arrives(&pipeline, &rows).await;
-    // The services lived through it.
+    // The services lived through it, and said so in their own words only.
+    let complaints = pipeline.complaints();
+    assert!(
+        !complaints
+            .iter()
+            .any(|line| line.contains("ERROR") || line.contains("lapin")),
+        "{complaints:#?}"
+    );
     for service in Service::ALL {
+        let log = pipeline.log(service);
+        let lost = log.matches("connection to the broker lost").count();
+        // One connection for publishing, one for consuming; which has problems with the first attempts may vary.
+        assert!((1..=2).contains(&lost), "{}: {log}", service.name());
         assert!(pipeline.terminate(service).await.success());
     }
 }
