@@ -26,7 +26,7 @@ use crate::{
     counters::Counters,
     error::{BrowseError, ConnectError, ConsumeError, DeclareError},
     name::QueueName,
-    publisher::{CONFIRM_TIMEOUT, Outlet, PublishRequest, Publisher},
+    publisher::{Outlet, PublishRequest, Publisher},
     state::BrokerState,
     topology::Topology,
 };
@@ -64,6 +64,7 @@ struct Inner {
     name: String,
     limits: Limits,
     backoff_max: Duration,
+    confirm_timeout: Duration,
     state: watch::Sender<BrokerState>,
     counters: Arc<Counters>,
     publishing: Link,
@@ -119,6 +120,7 @@ impl Amqp {
             name: name.to_owned(),
             limits,
             backoff_max,
+            confirm_timeout: settings.confirm_timeout,
             state,
             counters,
             publishing,
@@ -154,6 +156,11 @@ impl Amqp {
         tokio::time::timeout(timeout, declare::declare(&session, topology, self.inner.limits))
             .await
             .unwrap_or_else(|_elapsed| Err(unavailable()))
+    }
+
+    /// How long a publish waits for its verdict.
+    pub(crate) fn confirm_timeout(&self) -> Duration {
+        self.inner.confirm_timeout
     }
 
     /// The way in for a publisher's requests.
@@ -291,7 +298,7 @@ impl DeadLetters {
                 DEAD_UNCONFIRMED_MAX,
                 inner.state.subscribe(),
                 Arc::clone(&inner.counters),
-                CONFIRM_TIMEOUT,
+                inner.confirm_timeout,
             )
         })
     }

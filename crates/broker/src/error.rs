@@ -136,22 +136,9 @@ pub enum ConnectError {
 /// Exchanges and queues that cannot be declared.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DeclareError {
-    /// There is one already, and it is different. It stays as it is; what came before it is declared.
-    #[error(
-        "{kind} {name:?} exists with {argument} {existing}, but {wanted} is wanted: delete it, or change the settings"
-    )]
-    Conflict {
-        /// `queue` or `exchange`.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-        /// What differs.
-        argument: String,
-        /// As it is.
-        existing: String,
-        /// As the settings want it.
-        wanted: String,
-    },
+    /// Some are there already, and different. They stay as they are.
+    #[error("{}: delete what differs, or change the settings", Conflict::list(.0))]
+    Conflicts(Vec<Conflict>),
     /// The broker's user may not, or the broker does not understand us.
     #[error("declaring {kind} {name:?}: {problem}")]
     Refused {
@@ -171,6 +158,29 @@ pub enum DeclareError {
     /// [`Broker::close`](crate::Broker::close) was called.
     #[error("the connection to the broker is closed")]
     Closed,
+}
+
+/// One difference between what is there and what is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{kind} {name:?} exists with {argument} {existing}, but {wanted} is wanted")]
+pub struct Conflict {
+    /// `queue` or `exchange`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// What differs.
+    pub argument: String,
+    /// As it is.
+    pub existing: String,
+    /// As the settings want it.
+    pub wanted: String,
+}
+
+impl Conflict {
+    fn list(conflicts: &[Self]) -> String {
+        let conflicts: Vec<_> = conflicts.iter().map(ToString::to_string).collect();
+        conflicts.join("; ")
+    }
 }
 
 /// A queue that cannot be consumed.

@@ -58,7 +58,9 @@ pub use crate::browser::{Browser, Fill, Place};
 pub use crate::consumer::Consumer;
 pub use crate::counters::{CounterSnapshot, LATENCY_BOUNDS};
 pub use crate::delivery::{DeadLetter, Delivery, Disposition};
-pub use crate::error::{BrowseError, Conflict, ConnectError, ConsumeError, DeclareError, NotReady, PublishError};
+pub use crate::error::{
+    BrowseError, Conflict, ConnectError, ConsumeError, DeclareError, NotReady, PublishError,
+};
 pub use crate::message::{Death, Letter, Message};
 pub use crate::metrics::BrokerCollector;
 pub use crate::name::{BindingKey, Exchange, NameError, QueueName, RoutingKey};

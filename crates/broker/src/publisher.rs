@@ -23,7 +23,7 @@ use crate::{
     state::BrokerState,
 };
 
-/// How long a publish waits for its verdict before it counts as failed.
+/// How long a publish waits for the verdict of the embedded broker before it counts as failed: a disk may be slow.
 pub(crate) const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 /// The first pause of [`Publisher::deliver`] after a failure.
 pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(20);

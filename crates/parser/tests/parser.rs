@@ -106,6 +106,7 @@ impl Bench {
                     connect_timeout: Duration::from_secs(5),
                     heartbeat: Duration::from_secs(10),
                     reconnect_backoff_max: Duration::from_secs(1),
+                    confirm_timeout: Duration::from_secs(30),
                     queue_bytes_max,
                     delivery_limit,
                 });

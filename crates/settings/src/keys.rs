@@ -161,7 +161,7 @@ pub(crate) const SECTIONS: &[Section] = &[
                 "log_level",
                 Kind::LogFilter,
                 Default("info"),
-                "Least severe level that is logged; `info,broker=debug` sets another for one part.",
+                "Least severe level that is logged; `info,broker=debug` sets another for one part. The AMQP library logs only when it is named (`info,lapin=warn`).",
                 "State changes are seen and events are not.",
             ),
             key(
@@ -223,6 +223,13 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Default("10s"),
                 "Longest pause between two attempts to connect.",
                 "Soon after the broker is back, everyone is back, without a stampede.",
+            ),
+            key(
+                "confirm_timeout",
+                time(secs(1), secs(3600)),
+                Default("30s"),
+                "How long a publish waits for RabbitMQ's confirm before it counts as failed and is made again, with the same id.",
+                "Quorum queues confirm within milliseconds, and within seconds while they elect a leader.",
             ),
             key(
                 "queue_bytes_max",

@@ -86,6 +86,8 @@ pub struct AmqpSettings {
     pub heartbeat: Duration,
     /// `reconnect_backoff_max`: the longest pause between two attempts.
     pub reconnect_backoff_max: Duration,
+    /// `confirm_timeout`: how long a publish waits for its verdict before it is made again.
+    pub confirm_timeout: Duration,
     /// `queue_bytes_max`: `x-max-length-bytes` of our queues.
     pub queue_bytes_max: u64,
     /// `delivery_limit`: `x-delivery-limit` of our queues.

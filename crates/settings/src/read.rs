@@ -105,6 +105,7 @@ fn broker(section: &Section<'_>, data_dir: &Path) -> BrokerSettings {
         connect_timeout: section.duration("connect_timeout"),
         heartbeat: section.duration("heartbeat"),
         reconnect_backoff_max: section.duration("reconnect_backoff_max"),
+        confirm_timeout: section.duration("confirm_timeout"),
         queue_bytes_max: section.size("queue_bytes_max"),
         delivery_limit: section.number("delivery_limit"),
     };

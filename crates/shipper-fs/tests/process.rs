@@ -37,6 +37,7 @@ impl Scene {
             connect_timeout: Duration::from_secs(30),
             heartbeat: Duration::from_secs(30),
             reconnect_backoff_max: Duration::from_secs(1),
+            confirm_timeout: Duration::from_secs(30),
             queue_bytes_max: 1 << 30,
             delivery_limit: 1000,
         });

@@ -8,7 +8,7 @@ use lapin::{
 
 use crate::{
     amqp::endpoint::{Session, describe},
-    error::DeclareError,
+    error::{Conflict, DeclareError},
     message::Death,
     name::Exchange,
     topology::{Queue, Topology},
@@ -21,71 +21,150 @@ pub(crate) struct Limits {
     pub(crate) delivery_limit: u32,
 }
 
-/// Declares everything, one after the other. What is there and the same stays as it is.
+/// Differences of one queue that are found at most: a queue has half as many arguments.
+const DIFFERENCES_MAX: usize = 16;
+
+/// Declares everything, one after the other. What is there and the same stays as it is; what is different too, and
+/// all of it is told.
 pub(crate) async fn declare(
     session: &Session,
     topology: &Topology,
     limits: Limits,
 ) -> Result<(), DeclareError> {
-    let channel = session
+    let mut declarer = Declarer {
+        session,
+        channel: open(session).await?,
+        conflicts: Vec::new(),
+    };
+    for exchange in Exchange::ALL {
+        declarer.exchange(exchange).await?;
+    }
+    for queue in topology.queues() {
+        if declarer.queue(queue, limits).await? {
+            declarer.bind(queue).await?;
+        }
+    }
+    if let Err(error) = declarer.channel.close(200, "done".into()).await {
+        tracing::debug!(%error, "channel was closed already");
+    }
+    if declarer.conflicts.is_empty() {
+        Ok(())
+    } else {
+        Err(DeclareError::Conflicts(declarer.conflicts))
+    }
+}
+
+async fn open(session: &Session) -> Result<Channel, DeclareError> {
+    session
         .connection
         .create_channel()
         .await
         .map_err(|error| DeclareError::Unavailable {
             problem: describe(&error),
-        })?;
-    for exchange in Exchange::ALL {
-        declare_exchange(&channel, exchange).await?;
-    }
-    for queue in topology.queues() {
-        declare_queue(&channel, queue, limits).await?;
-    }
-    if let Err(error) = channel.close(200, "done".into()).await {
-        tracing::debug!(%error, "channel was closed already");
-    }
-    Ok(())
+        })
 }
 
-async fn declare_exchange(channel: &Channel, exchange: Exchange) -> Result<(), DeclareError> {
-    let options = ExchangeDeclareOptions {
-        durable: true,
-        ..ExchangeDeclareOptions::default()
-    };
-    channel
-        .exchange_declare(
-            exchange.name().into(),
-            ExchangeKind::Topic,
-            options,
-            FieldTable::default(),
-        )
-        .await
-        .map_err(|error| refusal("exchange", exchange.name(), &error))
+struct Declarer<'a> {
+    session: &'a Session,
+    channel: Channel,
+    conflicts: Vec<Conflict>,
 }
 
-async fn declare_queue(channel: &Channel, queue: &Queue, limits: Limits) -> Result<(), DeclareError> {
-    let name = queue.name.as_str();
-    let options = QueueDeclareOptions {
-        durable: true,
-        ..QueueDeclareOptions::default()
-    };
-    channel
-        .queue_declare(name.into(), options, queue_arguments(queue, limits))
-        .await
-        .map_err(|error| refusal("queue", name, &error))?;
-    for key in &queue.binding_keys {
-        let (exchange, key) = (queue.exchange.name().into(), key.as_str().into());
-        channel
-            .queue_bind(
-                name.into(),
-                exchange,
-                key,
-                QueueBindOptions::default(),
-                FieldTable::default(),
-            )
-            .await
-            .map_err(|error| refusal("binding of queue", name, &error))?;
+impl Declarer<'_> {
+    async fn exchange(&mut self, exchange: Exchange) -> Result<(), DeclareError> {
+        let options = ExchangeDeclareOptions {
+            durable: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        let name = exchange.name();
+        let declared = self
+            .channel
+            .exchange_declare(name.into(), ExchangeKind::Topic, options, FieldTable::default())
+            .await;
+        match declared {
+            Ok(()) => Ok(()),
+            Err(error) => self.differs("exchange", name, &error).await.map(drop),
+        }
     }
-    Ok(())
+
+    /// Whether the queue is there as it is wanted.
+    ///
+    /// RabbitMQ tells one difference at a time. So the queue is declared again with that argument as it is there,
+    /// which changes nothing, until no difference is left.
+    async fn queue(&mut self, queue: &Queue, limits: Limits) -> Result<bool, DeclareError> {
+        let name = queue.name.as_str();
+        let options = QueueDeclareOptions {
+            durable: true,
+            ..QueueDeclareOptions::default()
+        };
+        let mut arguments = queue_arguments(queue, limits);
+        let mut is_same = true;
+        for _ in 0..DIFFERENCES_MAX {
+            let declared = self
+                .channel
+                .queue_declare(name.into(), options, arguments.clone())
+                .await;
+            let Err(error) = declared else {
+                return Ok(is_same);
+            };
+            let difference = match self.differs("queue", name, &error).await {
+                Ok(difference) => difference,
+                // A queue that is quite different does not know our other arguments; enough of it is told.
+                Err(DeclareError::Refused { .. }) if !is_same => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            is_same = false;
+            if !difference.adopt(&mut arguments) {
+                break;
+            }
+        }
+        Ok(false)
+    }
+
+    async fn bind(&mut self, queue: &Queue) -> Result<(), DeclareError> {
+        let name = queue.name.as_str();
+        for key in &queue.binding_keys {
+            let (exchange, key) = (queue.exchange.name().into(), key.as_str().into());
+            self.channel
+                .queue_bind(
+                    name.into(),
+                    exchange,
+                    key,
+                    QueueBindOptions::default(),
+                    FieldTable::default(),
+                )
+                .await
+                .map_err(|error| refusal("binding of queue", name, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Notes the difference that `error` tells of. Such an error ends the channel, so there is a new one.
+    async fn differs(
+        &mut self,
+        kind: &'static str,
+        name: &str,
+        error: &lapin::Error,
+    ) -> Result<Difference, DeclareError> {
+        let difference = match error.kind() {
+            ErrorKind::ProtocolError(protocol) if protocol.get_id() == 406 => {
+                Difference::read(&describe(error))
+            }
+            _ => None,
+        };
+        let refused = refusal(kind, name, error);
+        // The queue may be refused for good, and others are declared still.
+        self.channel = open(self.session).await?;
+        let difference = difference.ok_or(refused)?;
+        self.conflicts.push(Conflict {
+            kind,
+            name: name.into(),
+            argument: difference.argument.clone(),
+            existing: difference.existing.clone(),
+            wanted: difference.wanted.clone(),
+        });
+        Ok(difference)
+    }
 }
 
 /// Quorum queues that refuse what does not fit. Poison is dead-lettered at least once, which needs
@@ -118,12 +197,6 @@ pub(crate) fn queue_arguments(queue: &Queue, limits: Limits) -> FieldTable {
 fn refusal(kind: &'static str, name: &str, error: &lapin::Error) -> DeclareError {
     let problem = describe(error);
     match error.kind() {
-        ErrorKind::ProtocolError(protocol) if protocol.get_id() == 406 => conflict(kind, name, &problem)
-            .unwrap_or_else(|| DeclareError::Refused {
-                kind,
-                name: name.into(),
-                problem,
-            }),
         ErrorKind::ProtocolError(_) => DeclareError::Refused {
             kind,
             name: name.into(),
@@ -133,61 +206,104 @@ fn refusal(kind: &'static str, name: &str, error: &lapin::Error) -> DeclareError
     }
 }
 
-/// From `inequivalent arg 'x-overflow' for queue 'parser' in vhost '/': received 'reject-publish' but current is
-/// 'drop-head'`, where a value may also be `the value '10' of type 'long'` or `none`.
-fn conflict(kind: &'static str, name: &str, problem: &str) -> Option<DeclareError> {
-    let (_, rest) = problem.split_once("inequivalent arg '")?;
-    let (argument, rest) = rest.split_once('\'')?;
-    let (_, rest) = rest.split_once("received ")?;
-    let (wanted, existing) = rest.split_once(" but current is ")?;
-    let plain = |value: &str| {
-        let value = value.trim_start_matches("the value ");
-        let value = value.split_once(" of type ").map_or(value, |(value, _)| value);
-        value.trim_matches('\'').to_owned()
-    };
-    Some(DeclareError::Conflict {
-        kind,
-        name: name.into(),
-        argument: argument.into(),
-        existing: plain(existing),
-        wanted: plain(wanted),
-    })
+/// An argument that is not as it is wanted, in RabbitMQ's words.
+#[derive(Debug, PartialEq, Eq)]
+struct Difference {
+    argument: String,
+    existing: String,
+    wanted: String,
+}
+
+impl Difference {
+    /// From `inequivalent arg 'x-overflow' for queue 'parser' in vhost '/': received 'reject-publish' but current is
+    /// 'drop-head'`, where a value may also be `the value '10' of type 'long'` or `none`.
+    fn read(problem: &str) -> Option<Self> {
+        let (_, rest) = problem.split_once("inequivalent arg '")?;
+        let (argument, rest) = rest.split_once('\'')?;
+        let (_, rest) = rest.split_once("received ")?;
+        let (wanted, existing) = rest.split_once(" but current is ")?;
+        let plain = |value: &str| {
+            let value = value.trim_start_matches("the value ");
+            let value = value.split_once(" of type ").map_or(value, |(value, _)| value);
+            value.trim_matches('\'').to_owned()
+        };
+        Some(Self {
+            argument: argument.into(),
+            existing: plain(existing),
+            wanted: plain(wanted),
+        })
+    }
+
+    /// Makes the argument what it is there; false when that is not known.
+    fn adopt(&self, arguments: &mut FieldTable) -> bool {
+        let mut as_it_is = arguments.inner().clone();
+        let Some(value) = as_it_is.get_mut(self.argument.as_str()) else {
+            return false;
+        };
+        match (&*value, self.existing.parse()) {
+            (_, Err(_)) if self.existing == "none" => drop(as_it_is.remove(self.argument.as_str())),
+            (AMQPValue::LongLongInt(wanted), Ok(number)) if *wanted != number => {
+                *value = AMQPValue::LongLongInt(number);
+            }
+            (AMQPValue::LongString(_), _) if self.existing != self.wanted => {
+                *value = AMQPValue::LongString(self.existing.as_str().into());
+            }
+            // It differs in its type only, or is nothing of ours.
+            _ => return false,
+        }
+        *arguments = as_it_is.into();
+        true
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn difference(argument: &str, existing: &str, wanted: &str) -> Difference {
+        Difference {
+            argument: argument.into(),
+            existing: existing.into(),
+            wanted: wanted.into(),
+        }
+    }
+
     #[test]
     fn differences_are_read_from_the_brokers_words() {
-        for (problem, argument, existing, wanted) in [
+        for (problem, expected) in [
             (
                 "PRECONDITION_FAILED - inequivalent arg 'x-overflow' for queue 'parser' in vhost '/': received \
                  'reject-publish' but current is 'drop-head'",
-                "x-overflow",
-                "drop-head",
-                "reject-publish",
+                Some(difference("x-overflow", "drop-head", "reject-publish")),
             ),
             (
                 "PRECONDITION_FAILED - inequivalent arg 'x-delivery-limit' for queue 'parser' in vhost '/': received \
                  the value '20' of type 'long' but current is none",
-                "x-delivery-limit",
-                "none",
-                "20",
+                Some(difference("x-delivery-limit", "none", "20")),
             ),
+            (
+                "PRECONDITION_FAILED - inequivalent arg 'x-delivery-limit' for queue 'parser' in vhost '/': received \
+                 the value '20' of type 'long' but current is the value '3' of type 'long'",
+                Some(difference("x-delivery-limit", "3", "20")),
+            ),
+            ("PRECONDITION_FAILED - something else", None),
         ] {
-            let expected = DeclareError::Conflict {
-                kind: "queue",
-                name: "parser".into(),
-                argument: argument.into(),
-                existing: existing.into(),
-                wanted: wanted.into(),
-            };
-            assert_eq!(conflict("queue", "parser", problem), Some(expected));
+            assert_eq!(Difference::read(problem), expected);
         }
-        assert_eq!(
-            conflict("queue", "parser", "PRECONDITION_FAILED - something else"),
-            None
+    }
+
+    #[test]
+    fn only_arguments_of_ours_are_adopted() {
+        let mut arguments = FieldTable::default();
+        arguments.insert(
+            "x-overflow".into(),
+            AMQPValue::LongString("reject-publish".into()),
         );
+        assert!(!difference("durable", "false", "true").adopt(&mut arguments));
+        assert!(!difference("x-overflow", "reject-publish", "reject-publish").adopt(&mut arguments));
+        assert!(difference("x-overflow", "drop-head", "reject-publish").adopt(&mut arguments));
+        let expected = AMQPValue::LongString("drop-head".into());
+        assert_eq!(arguments.inner().get("x-overflow"), Some(&expected));
+        assert_eq!(arguments.inner().len(), 1);
     }
 }

@@ -240,6 +240,7 @@ mod tests {
             connect_timeout: Duration::from_secs(1),
             heartbeat: Duration::from_secs(10),
             reconnect_backoff_max: Duration::from_secs(1),
+            confirm_timeout: Duration::from_secs(30),
             queue_bytes_max: 1,
             delivery_limit: 1,
         })

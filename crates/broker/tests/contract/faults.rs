@@ -1,6 +1,6 @@
 //! The contract of a broker that breaks. Each test has a server of its own to break.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use broker::{Broker, BrokerState, Disposition, PublishError};
 use testkit::eventually;
@@ -221,6 +221,47 @@ pub(crate) async fn a_body_that_is_too_large_is_refused_and_the_others_pass(mut 
         let delivery = next(&mut consumer).await;
         seen.insert(number(&delivery));
         delivery.settle(Disposition::Ack).await;
+    }
+    broker.close().await;
+}
+
+pub(crate) async fn a_publish_without_a_verdict_is_made_again_with_the_same_id(mut fixture: Fixture) {
+    fixture.confirm_timeout = Duration::from_secs(1);
+    let broker = fixture.open().await;
+    let server = fixture.server().expect("only a server stands still");
+    let publisher = broker.publisher(8);
+    publish_numbers(&broker, 0..1).await;
+
+    server.pause();
+    let message = received("1");
+    let confirm = publisher.publish(&message).await.unwrap();
+    let after = Duration::from_secs(1);
+    assert_eq!(confirm.await, Err(PublishError::TimedOut { after }));
+    let timed_out = broker.counters().timed_out;
+    let (again, id) = (publisher.clone(), message.id);
+    let delivering = tokio::spawn(async move { again.deliver(&message).await });
+    eventually(DEADLINE, async || broker.counters().timed_out > timed_out).await;
+    assert!(!delivering.is_finished());
+    server.resume();
+    assert_eq!(delivering.await.unwrap(), Ok(()));
+
+    let mut consumer = parser(&broker, 4).await;
+    let first = next(&mut consumer).await;
+    assert_eq!(number(&first), 0);
+    first.settle(Disposition::Ack).await;
+    let delivered = next(&mut consumer).await;
+    assert_eq!((number(&delivered), delivered.id), (1, Some(id)));
+    delivered.settle(Disposition::Ack).await;
+    // What comes besides is the same once more.
+    publish_numbers(&broker, 2..3).await;
+    loop {
+        let repeat = next(&mut consumer).await;
+        let (number, repeated) = (number(&repeat), repeat.id);
+        repeat.settle(Disposition::Ack).await;
+        if number == 2 {
+            break;
+        }
+        assert_eq!((number, repeated), (1, Some(id)));
     }
     broker.close().await;
 }

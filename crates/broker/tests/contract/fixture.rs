@@ -16,6 +16,7 @@ pub(crate) struct Fixture {
     place: Place,
     pub(crate) queue_bytes_max: u64,
     pub(crate) delivery_limit: u32,
+    pub(crate) confirm_timeout: Duration,
 }
 
 enum Place {
@@ -43,6 +44,7 @@ impl Fixture {
             place,
             queue_bytes_max: 64 << 20,
             delivery_limit: 3,
+            confirm_timeout: Duration::from_secs(30),
         }
     }
 
@@ -65,6 +67,7 @@ impl Fixture {
             connect_timeout: Duration::from_secs(10),
             heartbeat: Duration::from_secs(10),
             reconnect_backoff_max: Duration::from_millis(500),
+            confirm_timeout: self.confirm_timeout,
             queue_bytes_max,
             delivery_limit,
         })

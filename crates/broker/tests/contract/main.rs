@@ -52,7 +52,7 @@ contract![
     suite::unconfirmed_publishes_are_bounded,
     suite::a_missing_queue_is_told,
     suite::declaring_twice_changes_nothing,
-    suite::a_different_queue_is_refused_and_named,
+    suite::different_queues_are_refused_and_all_are_named,
     suite::a_closed_broker_says_so,
     suite::each_bound_queue_gets_its_own_copy,
     looking::looking_takes_nothing_and_keeps_the_order,
@@ -65,3 +65,14 @@ contract![
     faults::nothing_is_lost_when_the_broker_restarts_in_mid_flow,
     faults::a_body_that_is_too_large_is_refused_and_the_others_pass,
 ];
+
+/// Faults that only a server has.
+mod server {
+    use crate::{faults, fixture::Fixture};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_publish_without_a_verdict_is_made_again_with_the_same_id() {
+        let fixture = Fixture::rabbitmq(true).await;
+        faults::a_publish_without_a_verdict_is_made_again_with_the_same_id(fixture).await;
+    }
+}

@@ -7,10 +7,10 @@ use crate::{
     browser::Fill,
     delivery::Settlement,
     embedded::{database::EntryRow, queue::QueueState},
-    error::{ConsumeError, DeclareError, PublishError},
+    error::{Conflict, ConsumeError, DeclareError, PublishError},
     message::Envelope,
     name::{Exchange, QueueName},
-    topology::Topology,
+    topology::{Queue, Topology},
 };
 
 /// Routing keys whose queues are remembered.
@@ -211,17 +211,13 @@ impl Writer {
     }
 
     fn declare(&mut self, topology: &Topology) -> Result<Result<(), DeclareError>, LoadError> {
-        for wanted in topology.queues() {
-            let existing = self.queues.iter().find(|queue| queue.name == wanted.name);
-            if let Some(existing) = existing.filter(|existing| existing.exchange != wanted.exchange) {
-                return Ok(Err(DeclareError::Conflict {
-                    kind: "queue",
-                    name: wanted.name.to_string(),
-                    argument: "exchange".into(),
-                    existing: existing.exchange.to_string(),
-                    wanted: wanted.exchange.to_string(),
-                }));
-            }
+        let conflicts = topology
+            .queues()
+            .iter()
+            .filter_map(|wanted| self.conflict(wanted));
+        let conflicts: Vec<_> = conflicts.collect();
+        if !conflicts.is_empty() {
+            return Ok(Err(DeclareError::Conflicts(conflicts)));
         }
         self.routes.clear();
         for wanted in topology.queues() {
@@ -253,6 +249,17 @@ impl Writer {
             }
         }
         Ok(Ok(()))
+    }
+
+    fn conflict(&self, wanted: &Queue) -> Option<Conflict> {
+        let existing = self.queues.iter().find(|queue| queue.name == wanted.name)?;
+        (existing.exchange != wanted.exchange).then(|| Conflict {
+            kind: "queue",
+            name: wanted.name.to_string(),
+            argument: "exchange".into(),
+            existing: existing.exchange.to_string(),
+            wanted: wanted.exchange.to_string(),
+        })
     }
 
     fn subscribe(&mut self, request: &Subscription) -> Result<i64, ConsumeError> {
