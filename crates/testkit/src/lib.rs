@@ -22,6 +22,7 @@
 //! This crate is for tests and tools only and ships in no binary of the product.
 
 pub mod binaries;
+pub mod certificates;
 pub mod eventually;
 pub mod guard;
 pub mod pipeline;
@@ -37,6 +38,7 @@ mod http;
 mod programs;
 mod server;
 
+pub use certificates::{Authority, Issued};
 pub use eventually::{Probe, eventually};
 pub use pipeline::{Pipeline, Service};
 pub use ports::free_port;

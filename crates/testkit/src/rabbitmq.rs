@@ -18,6 +18,7 @@ use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
 use parking_lot::Mutex;
 
+use crate::certificates::Issued;
 use crate::programs::Program;
 use crate::server::{self, Server, blocking, or_fail};
 use crate::{free_port, http};
@@ -67,6 +68,8 @@ struct Ports {
     api: u16,
     distribution: u16,
     epmd: u16,
+    /// Of AMQP over TLS, where that is wanted.
+    amqps: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -74,6 +77,7 @@ struct Inner {
     server: Server,
     ports: Ports,
     is_sparing: bool,
+    certificate: Option<Issued>,
 }
 
 impl RabbitMq {
@@ -85,12 +89,20 @@ impl RabbitMq {
         or_fail(blocking(Self::launch).await)
     }
 
+    /// The same, with a second port that speaks AMQP over TLS and shows `certificate`.
+    ///
+    /// # Panics
+    /// If RabbitMQ is not installed or does not start.
+    pub async fn start_private_tls(certificate: Issued) -> Self {
+        or_fail(blocking(move || Self::launch_on(None, Some(certificate))).await)
+    }
+
     /// [`RabbitMq::start_private`] for code that is not async.
     ///
     /// # Errors
     /// If RabbitMQ is not installed or does not start.
     pub fn launch() -> anyhow::Result<Self> {
-        Self::launch_on(None)
+        Self::launch_on(None, None)
     }
 
     /// A RabbitMQ to measure with: its data below `base`, which should be on a disk, and with the sizes
@@ -99,16 +111,17 @@ impl RabbitMq {
     /// # Errors
     /// If RabbitMQ is not installed or does not start.
     pub fn launch_in(base: &Path) -> anyhow::Result<Self> {
-        Self::launch_on(Some(base))
+        Self::launch_on(Some(base), None)
     }
 
-    fn launch_on(base: Option<&Path>) -> anyhow::Result<Self> {
+    fn launch_on(base: Option<&Path>, certificate: Option<Issued>) -> anyhow::Result<Self> {
         server::with_retries(|| {
             let ports = Ports {
                 amqp: free_port(),
                 api: free_port(),
                 distribution: free_port(),
                 epmd: free_port(),
+                amqps: certificate.is_some().then(free_port),
             };
             // Nothing it writes is needed again, so it is not asked to end in order.
             let server = Server::new(base, "rabbitmq", Signal::SIGKILL)?;
@@ -116,6 +129,7 @@ impl RabbitMq {
                 server,
                 ports,
                 is_sparing: base.is_none(),
+                certificate: certificate.clone(),
             };
             inner.configure()?;
             inner.start()?;
@@ -136,6 +150,13 @@ impl RabbitMq {
     #[must_use]
     pub fn base_url(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}", self.ports.amqp)
+    }
+
+    /// The TLS address of the default vhost on `host`, if the server has a certificate.
+    #[must_use]
+    pub fn tls_url(&self, host: &str) -> Option<String> {
+        let port = self.ports.amqps?;
+        Some(format!("amqps://guest:guest@{host}:{port}/%2f"))
     }
 
     /// The address of the management API.
@@ -274,6 +295,16 @@ impl Inner {
         let api = self.ports.api;
         let sparing = "vm_memory_high_watermark.absolute = 1GB\nraft.wal_max_size_bytes = 67108864\n";
         let sizes = if self.is_sparing { sparing } else { "" };
+        let tls = match (&self.certificate, self.ports.amqps) {
+            (Some(Issued { cert_file, key_file }), Some(port)) => format!(
+                "listeners.ssl.1 = 127.0.0.1:{port}\n\
+                 ssl_options.certfile = {}\n\
+                 ssl_options.keyfile = {}\n",
+                cert_file.display(),
+                key_file.display()
+            ),
+            _ => String::new(),
+        };
         fs::write(dir.join("plugins"), "[rabbitmq_management].\n")?;
         fs::write(
             dir.join("rabbitmq.conf"),
@@ -285,7 +316,7 @@ impl Inner {
                  management.tcp.port = {api}\n\
                  management_agent.disable_metrics_collector = true\n\
                  disk_free_limit.absolute = 50MB\n\
-                 {sizes}"
+                 {sizes}{tls}"
             ),
         )?;
         Ok(())

@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
 use parking_lot::Mutex;
 
+use crate::certificates::Issued;
 use crate::programs::Program;
 use crate::server::{self, Server, blocking, or_fail};
 use crate::{env, free_port};
@@ -27,12 +28,14 @@ const REDIS: Program = Program {
 pub struct Redis {
     inner: Arc<Mutex<Inner>>,
     port: u16,
+    tls_port: Option<u16>,
 }
 
 #[derive(Debug)]
 struct Inner {
     server: Server,
     port: u16,
+    tls: Option<(u16, Issued)>,
 }
 
 impl Redis {
@@ -44,21 +47,37 @@ impl Redis {
         or_fail(blocking(Self::launch).await)
     }
 
+    /// The same, with a second port that speaks TLS and shows `certificate`.
+    ///
+    /// # Panics
+    /// If Redis is not installed or does not start.
+    pub async fn start_private_tls(certificate: Issued) -> Self {
+        or_fail(blocking(move || Self::launch_with(Some(certificate))).await)
+    }
+
     /// [`Redis::start_private`] for code that is not async.
     ///
     /// # Errors
     /// If Redis is not installed or does not start.
     pub fn launch() -> anyhow::Result<Self> {
+        Self::launch_with(None)
+    }
+
+    fn launch_with(certificate: Option<Issued>) -> anyhow::Result<Self> {
         server::with_retries(|| {
             let port = free_port();
+            let tls = certificate.clone().map(|certificate| (free_port(), certificate));
+            let tls_port = tls.as_ref().map(|(port, _)| *port);
             let mut inner = Inner {
                 server: Server::new(None, "redis", Signal::SIGKILL)?,
                 port,
+                tls,
             };
             inner.start()?;
             Ok(Self {
                 inner: Arc::new(Mutex::new(inner)),
                 port,
+                tls_port,
             })
         })
     }
@@ -67,6 +86,12 @@ impl Redis {
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The TLS address on `host`, if the server has a certificate.
+    #[must_use]
+    pub fn tls_url(&self, host: &str) -> Option<String> {
+        Some(format!("rediss://{host}:{}", self.tls_port?))
     }
 
     /// The TCP port.
@@ -140,6 +165,13 @@ impl Inner {
             .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--dir"])
             .arg(self.server.dir())
             .args(["--appendonly", "yes", "--appendfsync", "always", "--save", ""]);
+        if let Some((port, Issued { cert_file, key_file })) = &self.tls {
+            command.args(["--tls-auth-clients", "no", "--tls-port", &port.to_string()]);
+            command.arg("--tls-cert-file").arg(cert_file);
+            command.arg("--tls-key-file").arg(key_file);
+            // It insists on one, though it asks clients for nothing.
+            command.arg("--tls-ca-cert-file").arg(cert_file);
+        }
         self.server.start(&mut command, || {
             call(port, &["PING"]).is_ok_and(|answer| answer.starts_with("+PONG"))
         })

@@ -2,7 +2,7 @@
 //! answer, or that the broker has blocked, can still be ended at once, by shutting its socket down.
 
 use std::{
-    fmt,
+    fmt, io,
     net::{Shutdown, TcpStream},
     os::fd::AsFd,
     path::Path,
@@ -19,7 +19,10 @@ use lapin::{
     uri::{AMQPScheme, AMQPUri},
 };
 use parking_lot::Mutex;
-use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls::{
+    CertificateError,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 use settings::AmqpSettings;
 
 use crate::error::ConnectError;
@@ -124,7 +127,7 @@ impl Endpoint {
                 socket,
                 body_bytes_max: AtomicU64::new(0),
             }),
-            Ok(Err(error)) => Err(refused(describe(&error))),
+            Ok(Err(error)) => Err(refused(format!("{}{}", describe(&error), self.hint(&error)))),
             Err(_elapsed) => {
                 socket.shut_down();
                 Err(ConnectError::TimedOut {
@@ -132,6 +135,36 @@ impl Endpoint {
                     after: timeout,
                 })
             }
+        }
+    }
+}
+
+impl Endpoint {
+    /// What the settings have to do with a connection that could not be made.
+    fn hint(&self, error: &lapin::Error) -> &'static str {
+        const TLS_PORT: &str = " (a TLS port? then broker.url begins with amqps://)";
+        let io = match error.kind() {
+            ErrorKind::IOError(io) => io,
+            ErrorKind::ParsingError(_) if self.tls.is_none() => return TLS_PORT,
+            _ => return "",
+        };
+        if self.tls.is_none() {
+            // To a client that does not begin with TLS, a TLS port says what is no AMQP, or nothing.
+            return match io.kind() {
+                io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::UnexpectedEof => TLS_PORT,
+                _ => "",
+            };
+        }
+        match io.get_ref().and_then(|error| error.downcast_ref()) {
+            Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+                " (broker.tls_ca_file names the CA to trust)"
+            }
+            Some(rustls::Error::InvalidMessage(_)) => {
+                " (a port without TLS? then broker.url begins with amqp://)"
+            }
+            _ => "",
         }
     }
 }
@@ -188,6 +221,7 @@ pub(crate) fn describe(error: &lapin::Error) -> String {
     match error.kind() {
         ErrorKind::ProtocolError(error) => error.get_message().to_string(),
         ErrorKind::IOError(error) => error.to_string(),
+        ErrorKind::ParsingError(_) => "what it answers is no AMQP".to_owned(),
         _ => error.to_string(),
     }
 }

@@ -8,6 +8,8 @@ mod fixture;
 mod looking;
 #[cfg(test)]
 mod suite;
+#[cfg(test)]
+mod tls;
 
 use fixture::Fixture;
 
