@@ -134,7 +134,9 @@ impl SendArgs {
         let sent = self.send_all(&target, messages, &mut report, &progress).await;
         progress.finish_and_clear();
         report.seconds = started.elapsed().as_secs_f64();
-        report.error = sent.err().map(|error| format!("{error:#}"));
+        report.error = sent
+            .err()
+            .map(|error| format!("{error:#}{}", target::advice(&error)));
         report.ok = report.error.is_none() && report.acked.is_none_or(|acked| acked == report.sent);
         Ok(report)
     }

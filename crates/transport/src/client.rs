@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -118,6 +118,35 @@ pub enum ConnectError {
     /// The name cannot be checked.
     #[error(transparent)]
     ServerName(#[from] TlsError),
+}
+
+/// What a user can mend about TLS that a server or we refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsRefusal {
+    /// The server's certificate is signed by nobody whom we trust.
+    UntrustedServer,
+    /// The server wants a certificate of ours. With TLS 1.3 this comes after the handshake, with the first read.
+    CertificateWanted,
+}
+
+impl TlsRefusal {
+    /// The refusal behind an error of a connection, wherever it came up.
+    #[must_use]
+    pub fn find(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        let mut errors = std::iter::successors(Some(error), |error| error.source());
+        errors.find_map(|error| {
+            let io = error.downcast_ref::<io::Error>()?;
+            match io.get_ref()?.downcast_ref::<rustls::Error>()? {
+                rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+                    Some(Self::UntrustedServer)
+                }
+                rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+                    Some(Self::CertificateWanted)
+                }
+                _ => None,
+            }
+        })
+    }
 }
 
 /// A connection to a server.

@@ -24,7 +24,9 @@ mod tcp;
 mod throttle;
 mod tls;
 
-pub use crate::client::{ConnectError, Connection, RelpClient, RelpClientError, TlsClient, TlsClientOptions};
+pub use crate::client::{
+    ConnectError, Connection, RelpClient, RelpClientError, TlsClient, TlsClientOptions, TlsRefusal,
+};
 pub use crate::custody::{Custody, Settler, Ticket, custody};
 pub use crate::datagram::DatagramListener;
 pub use crate::error::{BindError, TlsError};

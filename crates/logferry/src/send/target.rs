@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use transport::{Connection, RelpClient, TlsClient, TlsClientOptions};
+use transport::{Connection, RelpClient, TlsClient, TlsClientOptions, TlsRefusal};
 
 /// Arguments that say where messages go.
 #[derive(Debug, Clone, Args)]
@@ -147,6 +147,15 @@ impl Target {
             .await
             .with_context(|| format!("send to {addr}"))?;
         Ok(socket)
+    }
+}
+
+/// Which argument mends an error, if one does.
+pub(crate) fn advice(error: &anyhow::Error) -> &'static str {
+    match TlsRefusal::find(error.as_ref()) {
+        Some(TlsRefusal::UntrustedServer) => " (--ca names the CA to trust)",
+        Some(TlsRefusal::CertificateWanted) => " (--cert and --key name the certificate to show)",
+        None => "",
     }
 }
 

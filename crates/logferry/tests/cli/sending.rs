@@ -11,9 +11,10 @@ use std::{
 use broker::{Broker, Consumer, Disposition, QueueName, Topology};
 use event::RawBatch;
 use service::Context;
-use settings::{BrokerSettings, Settings, Sources};
+use settings::{BrokerSettings, ClientCert, Protocol, Settings, Sources, TlsServerSettings};
 use syslog_server::Server;
 use tempfile::TempDir;
+use testkit::Authority;
 use tokio::runtime::Runtime;
 
 use crate::fixture::{Fixture, Outcome, PATIENCE};
@@ -28,6 +29,11 @@ struct Intake {
 
 impl Intake {
     fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// With `tls`, on the listeners for streams.
+    fn start_with(tls: Option<&TlsServerSettings>) -> Self {
         let runtime = Runtime::new().expect("starts");
         let dir = tempfile::tempdir().expect("a folder");
         let broker_settings = BrokerSettings::Embedded {
@@ -41,6 +47,9 @@ impl Intake {
             let mut settings = Settings::from_sources(&Sources::default()).expect("is good");
             for listener in &mut settings.syslog_server.listeners {
                 listener.address.set_port(0);
+                if listener.protocol != Protocol::Udp {
+                    listener.tls = tls.cloned();
+                }
             }
             let server = Server::bind(&settings.syslog_server).expect("binds");
             let addrs = server.addrs().into_iter();
@@ -308,4 +317,59 @@ fn a_bench_of_a_duration_ends_and_tells_it_to_people() {
     for expected in ["\nsent     ", "\nacked    ", "\nrate     ", "\nlatency  p50 "] {
         assert!(told.out.contains(expected), "{told:?}");
     }
+}
+
+#[test]
+fn messages_go_over_tls_with_a_client_certificate() {
+    let fixture = Fixture::new();
+    let dir = tempfile::tempdir().expect("a folder");
+    let ca = Authority::new(dir.path(), "ca");
+    let other = Authority::new(dir.path(), "other");
+    let server = ca.issue("server", "localhost");
+    let client = ca.issue("client", "client-7.example");
+    let mut intake = Intake::start_with(Some(&TlsServerSettings {
+        cert_file: server.cert_file,
+        key_file: server.key_file,
+        client_cert: ClientCert::Required(ca.file().to_owned()),
+    }));
+    let path = |path: &std::path::Path| path.to_str().expect("is text").to_owned();
+    let (cert, key) = (path(&client.cert_file), path(&client.key_file));
+    let own = ["--cert", &cert, "--key", &key];
+    let (right, wrong) = (path(ca.file()), path(other.file()));
+    for protocol in ["relp", "tcp"] {
+        let to = intake.to(protocol).replace("127.0.0.1", "localhost");
+        let send = |more: &[&str]| {
+            let text = format!("{protocol} over TLS");
+            let args = ["send", &text, "--protocol", protocol, "--to", &to, "--tls"];
+            fixture.run(&[&args[..], more].concat())
+        };
+        let trusted = [&["--ca", &right][..], &own].concat();
+        let told = send(&trusted);
+        assert_eq!((told.code, &*told.err), (0, ""), "{told:?}");
+        let frame = intake.frames(1).remove(0);
+        assert!(frame.ends_with(&format!("{protocol} over TLS")), "{frame}");
+
+        for (args, expected) in [
+            (&[&["--ca", &wrong][..], &own].concat()[..], "--ca"),
+            (&own, "--ca"),
+            (
+                &[&trusted[..], &["--server-name", "elsewhere.example"]].concat(),
+                "elsewhere.example",
+            ),
+            (&["--ca", &right], "--cert"),
+        ] {
+            let told = send(args);
+            assert_eq!((told.code, &*told.out), (1, ""), "{args:?}: {told:?}");
+            assert!(told.err.contains(expected), "{args:?}: {told:?}");
+            assert!(
+                told.err.contains("sent 0 messages") || protocol == "tcp",
+                "{told:?}"
+            );
+        }
+    }
+    // Nothing came besides.
+    let to = intake.to("udp");
+    let told = fixture.run(&["send", "the last", "--protocol", "udp", "--to", &to]);
+    assert_eq!(told.code, 0, "{told:?}");
+    assert!(intake.frames(1).remove(0).ends_with("the last"));
 }
