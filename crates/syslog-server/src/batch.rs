@@ -19,10 +19,9 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// An empty one. Memory is taken for `bytes`; it grows as needed.
-    pub(crate) fn open(listener: &str, bytes: usize) -> Self {
+    /// An empty one, in the memory of `buffer`, which grows as needed.
+    pub(crate) fn open(listener: &str, buffer: Vec<u8>) -> Self {
         let (settler, ticket) = custody();
-        let buffer = Vec::with_capacity(bytes);
         Self {
             builder: RawBatchBuilder::with_buffer(BatchId::mint(), listener, buffer),
             settler,
@@ -32,13 +31,13 @@ impl Batch {
     }
 }
 
-/// The payload of a batch.
-pub(crate) async fn pack(builder: RawBatchBuilder, compression: Compression) -> Vec<u8> {
+/// The payload of a batch, and the memory that it is not in.
+pub(crate) async fn pack(builder: RawBatchBuilder, compression: Compression) -> (Vec<u8>, Option<Vec<u8>>) {
     if compression == Compression::None || builder.size() <= PACK_INLINE_BYTES_MAX {
-        return builder.finish(compression);
+        return builder.finish_and_spare(compression);
     }
-    match spawn_blocking(move || builder.finish(compression)).await {
-        Ok(payload) => payload,
+    match spawn_blocking(move || builder.finish_and_spare(compression)).await {
+        Ok(packed) => packed,
         // Nobody cancels it, so it ends early only by a panic, which goes on here.
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }

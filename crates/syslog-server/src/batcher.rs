@@ -14,6 +14,9 @@ use crate::{batch::Batch, metrics::ListenerMetrics};
 /// What a frame takes in a batch besides its bytes, about.
 const FRAME_OVERHEAD_BYTES: usize = 16;
 
+/// Memory that is kept for the next batch.
+const SPARE_BYTES_MAX: usize = 1 << 20;
+
 /// When a batch is full, and how many may be on their way.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -54,6 +57,8 @@ struct State {
     is_broker_ready: bool,
     /// How large the last batch was: the next one will be like it.
     last_bytes: usize,
+    /// Memory of a batch that was packed, for the next one.
+    spare: Option<Vec<u8>>,
 }
 
 impl fmt::Debug for Batcher {
@@ -86,6 +91,7 @@ impl Batcher {
                 unconfirmed: 0,
                 is_broker_ready: false,
                 last_bytes: 0,
+                spare: None,
             }),
             changed: Notify::new(),
         };
@@ -125,6 +131,13 @@ impl Batcher {
                     .as_ref()
                     .map(|open| open.opened_at + self.limits.age_max),
             ),
+        }
+    }
+
+    /// Memory that a packed batch was in. That of an uncommonly large one is not kept.
+    pub(crate) fn give_back(&self, buffer: Vec<u8>) {
+        if buffer.capacity() <= SPARE_BYTES_MAX {
+            self.state.lock().spare = Some(buffer);
         }
     }
 
@@ -169,10 +182,11 @@ impl Batcher {
 
     /// Adds a frame; true when the batch is full with it.
     fn push(&self, state: &mut State, received_at: Timestamp, peer: &Peer, frame: &Frame<'_>) -> bool {
-        let bytes = state.last_bytes;
         let open = state.open.get_or_insert_with(|| {
             self.metrics.opened();
-            Batch::open(&self.listener, bytes)
+            let buffer = state.spare.take();
+            let buffer = buffer.unwrap_or_else(|| Vec::with_capacity(state.last_bytes));
+            Batch::open(&self.listener, buffer)
         });
         let builder = &mut open.builder;
         builder.push(

@@ -82,12 +82,14 @@ impl Publishing {
         let metrics = batcher.metrics();
         let (frames, opened_at) = (batch.builder.frames(), batch.opened_at);
         let id = batch.builder.id();
+        let (body, spare) = pack(batch.builder, self.compression).await;
+        spare.into_iter().for_each(|spare| batcher.give_back(spare));
         let message = Message {
             id: id.as_uuid(),
             exchange: Exchange::Received,
             routing_key: self.routing_key.clone(),
             content_type: PayloadKind::Raw.content_type(),
-            body: pack(batch.builder, self.compression).await.into(),
+            body: body.into(),
             death: None,
         };
         loop {

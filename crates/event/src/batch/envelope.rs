@@ -1,5 +1,7 @@
 //! The first bytes of every payload: `LF`, the kind, the compression.
 
+use std::cell::RefCell;
+
 use super::DecodeError;
 
 /// What a payload holds.
@@ -54,36 +56,65 @@ pub enum Compression {
 /// Room at the front of an uncompressed payload, so that the body can be built behind it without a copy.
 pub(super) const HEADER: usize = 4;
 
+/// A sealed payload.
+pub(super) struct Sealed {
+    pub(super) payload: Vec<u8>,
+    /// The memory in which the body was built, where the payload is not in it.
+    pub(super) spare: Option<Vec<u8>>,
+}
+
 /// Turns `buffer`, which has [`HEADER`] unused bytes and then the body, into a payload.
-pub(super) fn seal(mut buffer: Vec<u8>, kind: PayloadKind, compression: Compression) -> Vec<u8> {
+pub(super) fn seal(mut buffer: Vec<u8>, kind: PayloadKind, compression: Compression) -> Sealed {
     let packed = match compression {
         Compression::None => None,
         Compression::Lz4 => compress(&buffer, kind),
     };
-    packed.unwrap_or_else(|| {
-        write_header(&mut buffer, kind, 0);
-        buffer
-    })
+    match packed {
+        Some(payload) => Sealed {
+            payload,
+            spare: Some(buffer),
+        },
+        None => {
+            if let Some(front) = buffer.first_chunk_mut() {
+                *front = header(kind, 0);
+            }
+            Sealed {
+                payload: buffer,
+                spare: None,
+            }
+        }
+    }
+}
+
+/// Memory for packing that a thread keeps; what was taken for larger batches is given back.
+const SCRATCH_BYTES_MAX: usize = 1 << 20;
+
+thread_local! {
+    /// Where batches are packed. Room for the worst case is taken and cleared once a thread, and a payload holds
+    /// no more memory than it fills.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// `None` when compression does not make it smaller.
 fn compress(buffer: &[u8], kind: PayloadKind) -> Option<Vec<u8>> {
     let body = buffer.get(HEADER..)?;
     let size = u32::try_from(body.len()).ok()?;
-    let mut packed = vec![0; HEADER + 4 + lz4_flex::block::get_maximum_output_size(body.len())];
-    write_header(&mut packed, kind, 1);
-    packed
-        .get_mut(HEADER..HEADER + 4)?
-        .copy_from_slice(&size.to_le_bytes());
-    let written = lz4_flex::block::compress_into(body, packed.get_mut(HEADER + 4..)?).ok()?;
-    packed.truncate(HEADER + 4 + written);
-    (packed.len() < buffer.len()).then_some(packed)
+    SCRATCH.with_borrow_mut(|scratch| {
+        let worst = lz4_flex::block::get_maximum_output_size(body.len());
+        if scratch.len() < worst {
+            scratch.resize(worst, 0);
+        }
+        let written = lz4_flex::block::compress_into(body, scratch).ok()?;
+        let packed = [&header(kind, 1)[..], &size.to_le_bytes(), scratch.get(..written)?].concat();
+        if scratch.len() > SCRATCH_BYTES_MAX {
+            *scratch = Vec::new();
+        }
+        (packed.len() < buffer.len()).then_some(packed)
+    })
 }
 
-fn write_header(buffer: &mut [u8], kind: PayloadKind, compression: u8) {
-    if let Some(header) = buffer.first_chunk_mut::<HEADER>() {
-        *header = [b'L', b'F', kind.byte(), compression];
-    }
+const fn header(kind: PayloadKind, compression: u8) -> [u8; HEADER] {
+    [b'L', b'F', kind.byte(), compression]
 }
 
 /// The body of `payload`; decompressed into `scratch` where it is compressed.

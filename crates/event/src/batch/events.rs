@@ -133,7 +133,7 @@ impl EventBatchBuilder {
     #[must_use]
     pub fn finish(mut self, compression: Compression) -> Vec<u8> {
         wire::patch_u32(&mut self.buffer, self.count_at, self.events);
-        envelope::seal(self.buffer, PayloadKind::Events, compression)
+        envelope::seal(self.buffer, PayloadKind::Events, compression).payload
     }
 }
 

@@ -38,32 +38,40 @@ pub(super) struct Peers {
     /// The peer of the frame before, as a key of `seen`, and its index.
     last: String,
     last_index: u64,
-    /// Memory for the next key.
-    key: String,
 }
+
+/// Between address and name of a peer in a key: no address or path has it.
+const SEPARATOR: char = '\0';
 
 impl Peers {
     pub(super) fn put(&mut self, out: &mut Vec<u8>, addr: &str, tls_peer: Option<&str>) {
-        self.key.clear();
-        self.key.push_str(addr);
+        if self.is_last(addr, tls_peer) {
+            return wire::put_uint(out, self.last_index);
+        }
+        self.last.clear();
+        self.last.push_str(addr);
         if let Some(tls_peer) = tls_peer {
-            // No address or path has a NUL in it.
-            self.key.push('\0');
-            self.key.push_str(tls_peer);
+            self.last.push(SEPARATOR);
+            self.last.push_str(tls_peer);
         }
-        if self.key != self.last || self.seen.is_empty() {
-            let known = self.seen.get(&self.key).copied();
-            let next = u64::try_from(self.seen.len()).unwrap_or(u64::MAX);
-            self.last_index = known.unwrap_or(next);
-            std::mem::swap(&mut self.key, &mut self.last);
-            if known.is_none() {
-                self.seen.insert(self.last.clone(), next);
-                wire::put_array(out, 2);
-                wire::put_str(out, addr);
-                return wire::put_opt_str(out, tls_peer);
-            }
+        if let Some(known) = self.seen.get(&self.last) {
+            self.last_index = *known;
+            return wire::put_uint(out, self.last_index);
         }
-        wire::put_uint(out, self.last_index);
+        self.last_index = u64::try_from(self.seen.len()).unwrap_or(u64::MAX);
+        self.seen.insert(self.last.clone(), self.last_index);
+        wire::put_array(out, 2);
+        wire::put_str(out, addr);
+        wire::put_opt_str(out, tls_peer);
+    }
+
+    fn is_last(&self, addr: &str, tls_peer: Option<&str>) -> bool {
+        let rest = self.last.strip_prefix(addr);
+        let is_same = match tls_peer {
+            None => rest == Some(""),
+            Some(tls_peer) => rest.and_then(|rest| rest.strip_prefix(SEPARATOR)) == Some(tls_peer),
+        };
+        is_same && !self.seen.is_empty()
     }
 }
 
@@ -172,9 +180,16 @@ impl RawBatchBuilder {
 
     /// The payload.
     #[must_use]
-    pub fn finish(mut self, compression: Compression) -> Vec<u8> {
+    pub fn finish(self, compression: Compression) -> Vec<u8> {
+        self.finish_and_spare(compression).0
+    }
+
+    /// The payload, and the memory that it is not in, for [`with_buffer`](Self::with_buffer).
+    #[must_use]
+    pub fn finish_and_spare(mut self, compression: Compression) -> (Vec<u8>, Option<Vec<u8>>) {
         wire::patch_u32(&mut self.buffer, self.count_at, self.frames);
-        envelope::seal(self.buffer, PayloadKind::Raw, compression)
+        let sealed = envelope::seal(self.buffer, PayloadKind::Raw, compression);
+        (sealed.payload, sealed.spare)
     }
 }
 

@@ -366,12 +366,14 @@ fn a_peer_is_written_once() {
         one("192.0.2.111:1", None),
         one("192.0.2.222:1", None),
         one("192.0.2.111:1", Some("client")),
+        one("192.0.2.111:17", None),
+        one("192.0.2.111:1", Some("client-2")),
     ];
     let few = raw_payload(&peers, Compression::None).len();
-    let frames: Vec<_> = peers.iter().cycle().take(30).cloned().collect();
+    let frames: Vec<_> = peers.iter().cycle().take(50).cloned().collect();
     let payload = raw_payload(&frames, Compression::None);
     // Array, time, peer, defects, bytes: six bytes for a frame of a known peer.
-    assert_eq!(payload.len(), few + 27 * 6);
+    assert_eq!(payload.len(), few + 45 * 6);
     let mut scratch = Vec::new();
     let mut batch = RawBatch::decode(&payload, &mut scratch, MAX).unwrap();
     for frame in &frames {
@@ -398,6 +400,30 @@ fn a_builder_begins_anew_in_used_memory() {
         payload,
         event_payload(std::slice::from_ref(event), Compression::None)
     );
+}
+
+#[test]
+fn memory_of_a_packed_batch_is_given_back() {
+    let builder = || {
+        let mut builder = RawBatchBuilder::with_buffer(source(), "tcp", Vec::with_capacity(4096));
+        let frame = some_frames().remove(0);
+        for _ in 0..10 {
+            builder.push(
+                frame.received_at,
+                "192.0.2.1:1",
+                None,
+                frame.defects,
+                &[b'x'; 100],
+            );
+        }
+        builder
+    };
+    let (payload, spare) = builder().finish_and_spare(Compression::Lz4);
+    assert_eq!(read_raw(&payload, MAX), Ok(10));
+    assert!(spare.is_some_and(|spare| spare.capacity() >= 4096));
+    // What is not packed is the payload itself.
+    let (payload, spare) = builder().finish_and_spare(Compression::None);
+    assert_eq!((read_raw(&payload, MAX), spare), (Ok(10), None));
 }
 
 /// The bytes of the document's example that is marked `kind`.
