@@ -2,15 +2,19 @@
 
 # Where the embedded broker and store of `make run` keep their data.
 DATA ?= data
-# Further arguments for `make run` (of `logferry run`), `make test` (of `cargo test`) and `make bench`.
+# Further arguments for `make run` (of `logferry run`), `make test` (of `cargo test`), `make bench` and `make torture`.
 ARGS ?=
 # Cases of `make bench` (all when empty) and runs of each.
 CASES ?=
 RUNS ?= 3
+# The seed of `make torture`, its rounds, and how many minutes it may begin rounds (for as long as rounds last when empty).
+SEED ?= 1
+ROUNDS ?= 5
+MINUTES ?=
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run test deps lint fmt doc deny bench clean
+.PHONY: help run test torture deps lint fmt doc deny bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +31,10 @@ deps: ## install the servers that tests use (RabbitMQ, Redis, PostgreSQL, rsyslo
 test: deps ## run every test, on private servers; installs what is missing (ARGS=...)
 	cargo build --workspace --bins --tests
 	$(TARGET)/debug/testkit run -- cargo test --workspace --no-fail-fast $(ARGS)
+
+torture: deps ## break a whole pipeline by a seed and check that nothing is lost (SEED=1 ROUNDS=5 MINUTES= ARGS=...)
+	cargo build --workspace --bins --tests
+	$(TARGET)/debug/torture --seed $(SEED) --rounds $(ROUNDS) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 lint: ## check formatting, and clippy with warnings as errors
 	cargo fmt --all --check

@@ -67,7 +67,7 @@ const TOP: &str = "logferry";
 
 /// Programs for those who work on the product, which are not shipped: they use the testkit, and of ours
 /// nothing else.
-const TOOLS: &[&str] = &["bench"];
+const TOOLS: &[&str] = &["bench", "torture"];
 
 /// Uses only what users have: started programs and their network interfaces.
 const OUTSIDE: &str = "system-tests";
@@ -78,8 +78,8 @@ const OWNED: &[(&str, &[&str], &str)] = &[
     ("fred", &["rescue"], "Redis is the rescue queue and nothing else"),
     (
         "tokio-postgres",
-        &["store", OUTSIDE, "bench"],
-        "SQL has one home; system tests and the bench look from outside",
+        &["store", OUTSIDE, "bench", "torture"],
+        "SQL has one home; system tests, bench and torture look from outside",
     ),
     ("deadpool-postgres", &["store"], "SQL has one home"),
     (
@@ -238,12 +238,14 @@ fn only_the_top_uses_services() {
 
 #[test]
 fn system_tests_and_tools_use_nothing_of_ours_but_the_testkit() {
-    let wrong = complaints(|from, to, _| {
+    let wrong = complaints(|from, to, kind| {
         let is_ours = library(to).is_some() || is_service(to) || to == TOP;
         let is_outside = from == OUTSIDE || TOOLS.contains(&from);
         // The fuzz targets run in `make test` as a test of this package: pure functions that take bytes.
         let is_fuzzed = from == OUTSIDE && ["event", "framing", "query"].contains(&to);
-        (is_outside && is_ours && to != "testkit" && !is_fuzzed)
+        // Only so that builds with tests have the crash points of services.
+        let is_feature = from == "torture" && to == "service" && kind == DependencyKind::Development;
+        (is_outside && is_ours && to != "testkit" && !is_fuzzed && !is_feature)
             .then(|| "they see what a user sees".to_owned())
     });
     assert_eq!(wrong, NONE);

@@ -230,7 +230,7 @@ impl RabbitMq {
     /// # Panics
     /// If `rabbitmqctl` fails.
     pub async fn set_disk_alarm(&self, is_raised: bool) {
-        let limit = if is_raised { "1000TB" } else { "50MB" };
+        let limit = if is_raised { "1000000GB" } else { "50MB" };
         self.ctl(&["set_disk_free_limit", limit]).await;
     }
 

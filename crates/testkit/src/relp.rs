@@ -52,6 +52,13 @@ pub struct RelpLoad {
     task: JoinHandle<Vec<u32>>,
 }
 
+/// A load that nobody waits for is not sent.
+impl Drop for RelpLoad {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
 impl RelpLoad {
     /// Starts to send `lines`, again over new connections where an answer is missing, until each was
     /// answered with 200.
@@ -80,7 +87,15 @@ impl RelpLoad {
     /// # Panics
     /// If the server refuses a line or breaks the protocol.
     pub async fn finish(self) -> Vec<u32> {
-        or_fail(self.task.await.context("send the load"))
+        or_fail(self.try_finish().await)
+    }
+
+    /// [`RelpLoad::finish`] for code that is no test.
+    ///
+    /// # Errors
+    /// If the server refuses a line or breaks the protocol.
+    pub async fn try_finish(mut self) -> anyhow::Result<Vec<u32>> {
+        (&mut self.task).await.context("send the load")
     }
 }
 

@@ -98,6 +98,9 @@ async fn rabbitmq_keeps_its_data_through_a_crash() {
     server.set_alarm(true).await;
     assert!(server.ctl(&["status"]).await.contains("Memory alarm"));
     server.set_alarm(false).await;
+    server.set_disk_alarm(true).await;
+    assert!(server.ctl(&["status"]).await.contains("Free disk space alarm"));
+    server.set_disk_alarm(false).await;
     server.kill().await;
     assert!(!listens(server.port()));
     server.start().await;
