@@ -8,14 +8,19 @@ use testkit::proxy::Condition;
 use crate::random::Random;
 
 /// Where a process can be made to die, with its program: between "done" and "acknowledged" of each hop.
-pub(crate) const CRASH_POINTS: [(&str, &str); 6] = [
+pub(crate) const CRASH_POINTS: [(&str, &str); 8] = [
     ("syslog-server", "intake:confirmed"),
+    ("syslog-server", "intake:rescued"),
+    ("collector", "collector:confirmed"),
     ("parser", "parser:confirmed"),
     ("shipper-pgsql", "rows:committed"),
     ("shipper-fs", "files:begun"),
     ("shipper-fs", "files:appended"),
     ("shipper-fs", "files:committed"),
 ];
+
+/// Programs that keep something in files: events, or the rescue queue.
+const WRITERS_OF_FILES: [&str; 3] = ["shipper-fs", "syslog-server", "collector"];
 
 /// How far a clock jumps, in seconds: an hour, past the partitions made ahead, and back.
 const CLOCK_JUMPS: [i64; 4] = [3_600, 10 * 86_400, -3_600, -2 * 86_400];
@@ -25,6 +30,7 @@ const CLOCK_JUMPS: [i64; 4] = [3_600, 10 * 86_400, -3_600, -2 * 86_400];
 pub(crate) enum Server {
     RabbitMq,
     Postgres,
+    Redis,
 }
 
 /// What is done to a server.
@@ -123,7 +129,9 @@ fn choose(random: &mut Random, targets: &Targets) -> Fault {
                 let count = 1 + u32::try_from(random.below(8)).unwrap_or_default();
                 Fault::Crash(member, *random.choose(&points), count)
             }
-            45..=48 if targets.has_prlimit && program == "shipper-fs" => Fault::DiskFull(member, short),
+            45..=48 if targets.has_prlimit && WRITERS_OF_FILES.contains(&program) => {
+                Fault::DiskFull(member, short)
+            }
             49..=52 if targets.has_faketime => Fault::Clock(member, *random.choose(&CLOCK_JUMPS), short),
             53..=60 => Fault::Cut(line),
             61..=68 => Fault::Reset(line),
@@ -148,7 +156,15 @@ fn choose(random: &mut Random, targets: &Targets) -> Fault {
                 };
                 Fault::Server(Server::RabbitMq, fault, short)
             }
-            92..=99 => {
+            92..=93 => {
+                let fault = match random.below(3) {
+                    0 => ServerFault::Kill,
+                    1 => ServerFault::Terminate,
+                    _ => ServerFault::Freeze,
+                };
+                Fault::Server(Server::Redis, fault, short)
+            }
+            94..=99 => {
                 let fault = match random.below(6) {
                     0 => ServerFault::Kill,
                     1 => ServerFault::Terminate,
@@ -242,6 +258,7 @@ impl fmt::Display for Server {
         f.write_str(match self {
             Self::RabbitMq => "RabbitMQ",
             Self::Postgres => "PostgreSQL",
+            Self::Redis => "Redis",
         })
     }
 }
@@ -269,7 +286,13 @@ mod tests {
 
     fn targets() -> Targets {
         Targets {
-            members: vec!["syslog-server", "parser", "shipper-pgsql", "shipper-fs"],
+            members: vec![
+                "syslog-server",
+                "collector",
+                "parser",
+                "shipper-pgsql",
+                "shipper-fs",
+            ],
             lines: vec!["senders → TCP".to_owned(), "parser-1 → RabbitMQ".to_owned()],
             has_faketime: true,
             has_prlimit: true,
@@ -314,7 +337,13 @@ mod tests {
     fn crash_points_are_those_in_the_code() {
         let crates = testkit::binaries::project().join("crates");
         let mut found: Vec<String> = Vec::new();
-        for program in ["syslog-server", "parser", "shipper-pgsql", "shipper-fs"] {
+        for program in [
+            "syslog-server",
+            "collector",
+            "parser",
+            "shipper-pgsql",
+            "shipper-fs",
+        ] {
             for entry in std::fs::read_dir(crates.join(program).join("src")).unwrap() {
                 let text = std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default();
                 let calls = text.split("crash_point(\"").skip(1);

@@ -67,6 +67,7 @@ pub(crate) async fn inject(world: &Arc<World>, fault: Fault) -> anyhow::Result<D
         }
         Fault::Server(Server::RabbitMq, fault, lasts) => rabbitmq(world, fault, lasts).await?,
         Fault::Server(Server::Postgres, fault, lasts) => postgres(world, fault, lasts).await?,
+        Fault::Server(Server::Redis, fault, lasts) => redis(world, fault, lasts).await?,
     }
     Ok(Done::Yes)
 }
@@ -228,6 +229,29 @@ async fn postgres(world: &World, fault: ServerFault, lasts: Duration) -> anyhow:
         | ServerFault::DiskAlarm
         | ServerFault::QueueLength(_)
         | ServerFault::CloseConnections => bail!("{fault:?} is for RabbitMQ"),
+    }
+    Ok(())
+}
+
+async fn redis(world: &World, fault: ServerFault, lasts: Duration) -> anyhow::Result<()> {
+    let server = &world.redis;
+    match fault {
+        ServerFault::Kill => {
+            server.kill().await;
+            sleep(lasts).await;
+            server.start().await;
+        }
+        ServerFault::Terminate => {
+            server.stop().await;
+            sleep(lasts).await;
+            server.start().await;
+        }
+        ServerFault::Freeze => {
+            server.pause();
+            sleep(lasts).await;
+            server.resume();
+        }
+        other => bail!("{other:?} is not for Redis"),
     }
     Ok(())
 }

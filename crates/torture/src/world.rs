@@ -12,13 +12,14 @@ use nix::sys::signal::Signal;
 use parking_lot::Mutex;
 use testkit::guard::Guard;
 use testkit::proxy::{Condition, Proxy};
-use testkit::{Database, Postgres, RabbitMq, free_port};
+use testkit::{Database, Postgres, RabbitMq, Redis, free_port};
 
 use crate::fleet::{Fleet, Member};
 
 /// Processes of each service, so that some go on while others are down.
-const MEMBERS: [(&str, u32); 4] = [
+const MEMBERS: [(&str, u32); 5] = [
     ("syslog-server", 1),
+    ("collector", 2),
     ("parser", 2),
     ("shipper-pgsql", 2),
     ("shipper-fs", 2),
@@ -32,10 +33,44 @@ pub(crate) struct World {
     pub(crate) rabbitmq: RabbitMq,
     pub(crate) postgres: Postgres,
     pub(crate) database: Database,
+    pub(crate) redis: Redis,
     pub(crate) tools: Tools,
     dir: PathBuf,
     /// One fault at a time for each victim.
     victims: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// How our processes find a server.
+struct ServerAddress {
+    name: &'static str,
+    /// The setting, in the environment.
+    variable: &'static str,
+    url: String,
+    port: u16,
+}
+
+impl ServerAddress {
+    fn new(name: &'static str, variable: &'static str, url: &str, port: u16) -> Self {
+        Self {
+            name,
+            variable,
+            url: url.to_owned(),
+            port,
+        }
+    }
+
+    fn is_used_by(&self, program: &str) -> bool {
+        match self.name {
+            "PostgreSQL" => program == "shipper-pgsql",
+            "Redis" => ["syslog-server", "collector"].contains(&program),
+            _ => true,
+        }
+    }
+
+    fn url_by_way_of(&self, proxy: &Proxy) -> String {
+        let port = proxy.addr().port();
+        self.url.replace(&format!(":{}", self.port), &format!(":{port}"))
+    }
 }
 
 /// A way between two parts.
@@ -62,7 +97,11 @@ pub(crate) struct Tools {
 impl World {
     /// Starts servers, lines and processes. `programs` is the folder with our programs.
     pub(crate) async fn start(programs: &Path) -> anyhow::Result<Self> {
-        let (rabbitmq, postgres) = tokio::join!(RabbitMq::start_private(), Postgres::start_private());
+        let (rabbitmq, postgres, redis) = tokio::join!(
+            RabbitMq::start_private(),
+            Postgres::start_private(),
+            Redis::start_private()
+        );
         let database = postgres.database();
         let guard = Guard::new("torture", Signal::SIGKILL)?;
         let dir = guard.dir().to_owned();
@@ -74,31 +113,30 @@ impl World {
             Line::start("senders → RELP", "senders → RELP", relp).await?,
             Line::start("senders → TCP", "senders → TCP", tcp).await?,
         ];
+        let servers = [
+            ServerAddress::new(
+                "RabbitMQ",
+                "LOGFERRY_BROKER__URL",
+                &rabbitmq.url(),
+                rabbitmq.port(),
+            ),
+            ServerAddress::new(
+                "PostgreSQL",
+                "LOGFERRY_STORE__URL",
+                database.url(),
+                postgres.port(),
+            ),
+            ServerAddress::new("Redis", "LOGFERRY_RESCUE__URL", &redis.url(), redis.port()),
+        ];
         let mut members = Vec::new();
         for (program, count) in MEMBERS {
             for number in 1..=count {
                 let mut env = Vec::new();
-                for (part, variable, url, port) in [
-                    (
-                        "RabbitMQ",
-                        "LOGFERRY_BROKER__URL",
-                        rabbitmq.url(),
-                        rabbitmq.port(),
-                    ),
-                    (
-                        "PostgreSQL",
-                        "LOGFERRY_STORE__URL",
-                        database.url().to_owned(),
-                        postgres.port(),
-                    ),
-                ] {
-                    if part == "PostgreSQL" && program != "shipper-pgsql" {
-                        continue;
-                    }
-                    let name = format!("{program}-{number} → {part}");
-                    let line = Line::start(&name, &format!("{program} → {part}"), local(port)).await?;
-                    let url = url.replace(&format!(":{port}"), &format!(":{}", line.proxy.addr().port()));
-                    env.push((variable.to_owned(), url));
+                for server in servers.iter().filter(|server| server.is_used_by(program)) {
+                    let name = format!("{program}-{number} → {}", server.name);
+                    let kind = format!("{program} → {}", server.name);
+                    let line = Line::start(&name, &kind, local(server.port)).await?;
+                    env.push((server.variable.to_owned(), server.url_by_way_of(&line.proxy)));
                     lines.push(line);
                 }
                 members.push(Member::new(program, number, env));
@@ -116,6 +154,7 @@ impl World {
             rabbitmq,
             postgres,
             database,
+            redis,
             tools,
             dir,
             victims: Mutex::default(),
@@ -189,8 +228,8 @@ fn local(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-/// Time-outs are short, so that faults of a second or two are felt and recovered from; everything else that decides
-/// what is safe is as it ships.
+/// Time-outs are short, so that faults of a second or two are felt and recovered from, and rescue queues small, so that
+/// they get full; everything else that decides what is safe is as it ships.
 fn settings(dir: &Path, relp: SocketAddr, tcp: SocketAddr) -> String {
     let dir = dir.display();
     let mut http = String::new();
@@ -201,6 +240,7 @@ fn settings(dir: &Path, relp: SocketAddr, tcp: SocketAddr) -> String {
         match program {
             "syslog-server" => http.push_str("batch_frames_max = 64\n"),
             "shipper-pgsql" => http.push_str("transaction_rows_max = 2048\n"),
+            "collector" => http.push_str("claim_timeout = \"5s\"\npoll_interval = \"200ms\"\n"),
             _ => {}
         }
     }
@@ -213,8 +253,14 @@ shutdown_grace = "3s"
 connect_timeout = "2s"
 heartbeat = "2s"
 reconnect_backoff_max = "500ms"
+confirm_timeout = "3s"
 [store]
 connect_timeout = "2s"
+[rescue]
+patience = "300ms"
+timeout = "1s"
+redis_bytes_max = "256KiB"
+file_bytes_max = "1MiB"
 {http}
 [[syslog_server.listener]]
 name = "relp"
