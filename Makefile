@@ -4,9 +4,14 @@
 DATA ?= data
 # Further arguments for `make run` (of `logferry run`), `make test` (of `cargo test`), `make bench` and `make torture`.
 ARGS ?=
-# Cases of `make bench` (all when empty) and runs of each.
+# Cases of `make bench` and `make bench-compare` (the usual ones when empty), and runs of each.
 CASES ?=
 RUNS ?= 3
+# Revisions of `make bench-compare`; `.` is the source as it lies here.
+A ?= main
+B ?= .
+# Case of `make flamegraph`.
+CASE ?= rows
 # The seed of `make torture`, its rounds, and how many minutes it may begin rounds (for as long as rounds last when empty).
 SEED ?= 1
 ROUNDS ?= 5
@@ -14,10 +19,10 @@ MINUTES ?=
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run test torture deps lint fmt doc deny bench clean
+.PHONY: help run test torture deps lint fmt doc deny bench bench-compare flamegraph clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## build the release binary and start all of Logferry on this machine (DATA=folder ARGS=...)
 	cargo build --release --package logferry --bin logferry
@@ -53,7 +58,17 @@ deny: ## check licences, advisories and sources of dependencies
 
 bench: deps ## measure the release binaries, and rsyslog beside them (CASES="rows files" RUNS=3 ARGS=...)
 	cargo build --release --workspace --bins
-	$(TARGET)/release/bench $(CASES) --runs $(RUNS) $(ARGS)
+	$(TARGET)/release/bench run $(CASES) --runs $(RUNS) $(ARGS)
+
+bench-compare: deps ## measure two git revisions in turn (A=main B=. CASES="relp rows" RUNS=3 ARGS=...)
+	cargo build --release --workspace --bins
+	$(TARGET)/release/bench compare $(CASES) --a "$(A)" --b "$(B)" --runs $(RUNS) $(ARGS)
+
+# Built apart, because stacks need frame pointers and names, which the release profile leaves out.
+flamegraph: deps ## draw where the time of a case goes, with perf (CASE=rows ARGS=...)
+	CARGO_PROFILE_RELEASE_DEBUG=line-tables-only RUSTFLAGS="-C force-frame-pointers=yes" \
+		cargo build --release --workspace --bins --target-dir $(TARGET)/flamegraph
+	$(TARGET)/flamegraph/release/bench flamegraph $(CASE) $(ARGS)
 
 clean: ## remove everything that was built (not the data of `make run`)
 	cargo clean

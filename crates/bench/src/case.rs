@@ -1,75 +1,157 @@
-//! The cases, and what each measures.
+//! The cases: what each measures, how long it takes, and what it is to reach.
 
-use std::future::Future;
+mod backlog;
+mod connections;
+mod idle;
+mod latency;
+mod parse;
+mod reference;
+mod soak;
+mod throughput;
 
+use anyhow::Context;
 use clap::ValueEnum;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
-use crate::place::Place;
-use crate::{latency, parse, throughput};
+use crate::arguments::{MeasuringArgs, RunArgs};
+use crate::line::{Line, Target};
+use crate::place::{Place, Side};
+use crate::report::Report;
+use crate::series::{Run, Series};
+use crate::usage::Used;
 
 /// One thing that is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Case {
-    /// RELP, answered after the confirm of a quorum queue
+    /// Parsing alone on one core, beside the crate syslog_loose
+    Parse,
+    /// RELP, one connection with a window of 1000, answered after the confirm of a quorum queue
     Relp,
-    /// TCP, until everything is durable in RabbitMQ
+    /// RELP, 4 connections with a window of 128
+    Relp4,
+    /// TCP, one connection, until all is confirmed by RabbitMQ
     Rabbitmq,
-    /// TCP, until every row is committed in PostgreSQL
+    /// TCP, parser with a small rule, until every row is committed in PostgreSQL
     Rows,
-    /// TCP, until every line is synced in a file
+    /// TCP, until every event is in a file as JSON, synced
     Files,
     /// TCP into `logferry run`, until every row is committed in SQLite
     Embedded,
-    /// Parsing alone, beside the crate syslog_loose
-    Parse,
-    /// From sent to committed, at a fixed rate
+    /// From sent to committed in PostgreSQL, at a fixed rate
     Latency,
+    /// Memory and CPU of every service that has nothing to do
+    Idle,
+    /// 2,000 connections of 50 messages a second each, beside 1 of the same total
+    Connections,
+    /// Emptying full queues, beside the live rate
+    Backlog,
+    /// Rate and memory minute by minute over a long run; only when named
+    Soak,
 }
 
 impl Case {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Parse,
-        Self::Relp,
-        Self::Rabbitmq,
-        Self::Rows,
-        Self::Files,
-        Self::Embedded,
-        Self::Latency,
-    ];
+    /// What runs when no case is named.
+    pub(crate) fn usual() -> Vec<Self> {
+        let all = Self::value_variants().iter().copied();
+        all.filter(|case| *case != Self::Soak).collect()
+    }
 
-    pub(crate) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value()
+            .map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    fn describe(self) -> String {
+        let help = self.to_possible_value();
+        help.and_then(|value| Some(value.get_help()?.to_string()))
+            .unwrap_or_default()
+    }
+
+    /// Of the figure that a run gives.
+    pub(crate) fn unit(self) -> &'static str {
         match self {
-            Self::Relp => "relp",
-            Self::Rabbitmq => "rabbitmq",
-            Self::Rows => "rows",
-            Self::Files => "files",
-            Self::Embedded => "embedded",
-            Self::Parse => "parse",
-            Self::Latency => "latency",
+            Self::Latency => "ms",
+            Self::Idle => "MB",
+            _ => "/s",
         }
     }
 
-    pub(crate) fn describe(self) -> &'static str {
+    /// Messages of a run.
+    pub(crate) fn count(self, measuring: &MeasuringArgs) -> u64 {
+        let own = match self {
+            Self::Relp | Self::Relp4 => 500_000,
+            Self::Rabbitmq => 2_000_000,
+            Self::Soak => 100_000_000,
+            _ => 1_000_000,
+        };
+        measuring.count.unwrap_or(own)
+    }
+
+    /// Bytes of disk that a run takes at most, roughly.
+    pub(crate) fn disk_bytes(self, measuring: &MeasuringArgs) -> u64 {
+        /// A row or a JSON line with its share of indexes and logs, beside the message in the queues.
+        const OF_A_MESSAGE: u64 = 800;
+        let size = u64::from(measuring.size);
+        let messages = match self {
+            Self::Parse | Self::Idle => 0,
+            Self::Backlog => measuring.backlog,
+            Self::Soak => self.count(measuring).min(soak::ROWS_MAX),
+            Self::Latency | Self::Connections => measuring.rate * measuring.seconds * 10,
+            _ => self.count(measuring),
+        };
+        messages * (size + OF_A_MESSAGE)
+    }
+
+    /// Seconds that a run takes with what goes around it, on two cores of 2020 or later, roughly.
+    fn seconds(self, measuring: &MeasuringArgs) -> u64 {
+        let sending = |rate| self.count(measuring) / rate;
         match self {
-            Self::Relp => "RELP, answered after the quorum queue's confirm",
-            Self::Rabbitmq => "TCP to durable in RabbitMQ",
-            Self::Rows => "TCP to rows committed in PostgreSQL",
-            Self::Files => "TCP to files synced",
-            Self::Embedded => "TCP to rows committed by `logferry run`",
-            Self::Parse => "parsing alone, on one core",
-            Self::Latency => "from sent to committed in PostgreSQL, at a fixed rate",
+            Self::Parse => 6,
+            Self::Idle => 90 / u64::from(measuring.runs),
+            Self::Relp | Self::Relp4 => 20 + sending(50_000),
+            Self::Rabbitmq => 10 + sending(200_000),
+            Self::Rows => 20 + sending(60_000),
+            Self::Files => 10 + sending(80_000),
+            Self::Embedded => 10 + sending(40_000),
+            Self::Latency => 6 + measuring.seconds,
+            Self::Connections => 4 * (measuring.seconds + 4),
+            Self::Backlog => 20 + measuring.backlog / 60_000,
+            Self::Soak => sending(100_000) / u64::from(measuring.runs),
         }
     }
 
-    pub(crate) async fn measure(self, place: &Place) -> anyhow::Result<Outcome> {
+    /// One run of ours.
+    ///
+    /// # Errors
+    /// If it did not end, or a message is not where it belongs.
+    pub(crate) async fn once(self, place: &Place, side: &Side) -> anyhow::Result<Run> {
         match self {
-            Self::Parse => parse::measure(),
-            Self::Latency => latency::measure(place).await,
-            Self::Relp | Self::Rabbitmq | Self::Rows | Self::Files | Self::Embedded => {
-                throughput::measure(self, place).await
+            Self::Relp | Self::Relp4 | Self::Rabbitmq | Self::Rows | Self::Files | Self::Embedded => {
+                throughput::once(self, place, side).await
             }
+            Self::Latency => latency::once(place, side).await,
+            Self::Connections => connections::once(place, side).await,
+            Self::Backlog => backlog::once(place, side).await,
+            Self::Parse => parse::once(),
+            Self::Idle => idle::once(place, side).await,
+            Self::Soak => soak::once(place, side).await,
         }
+        .with_context(|| format!("measure {}", self.name()))
+    }
+
+    async fn measure(self, place: &Place, side: &Side) -> anyhow::Result<Outcome> {
+        match self {
+            Self::Relp | Self::Relp4 | Self::Rabbitmq | Self::Rows | Self::Files | Self::Embedded => {
+                throughput::measure(self, place, side).await
+            }
+            Self::Latency => latency::measure(place, side).await,
+            Self::Connections => connections::measure(place, side).await,
+            Self::Backlog => backlog::measure(place, side).await,
+            Self::Parse => parse::measure(place),
+            Self::Idle => idle::measure(place, side).await,
+            Self::Soak => soak::measure(place, side).await,
+        }
+        .with_context(|| format!("measure {}", self.name()))
     }
 }
 
@@ -78,98 +160,109 @@ impl Case {
 pub(crate) struct Outcome {
     pub(crate) case: Case,
     pub(crate) lines: Vec<Line>,
-    pub(crate) details: Value,
+    pub(crate) usage: Vec<Used>,
+    pub(crate) details: Map<String, Value>,
 }
 
-/// One line of the table.
-#[derive(Debug)]
-pub(crate) struct Line {
-    pub(crate) what: String,
-    pub(crate) unit: &'static str,
-    pub(crate) logferry: f64,
-    /// Of rsyslog, or of who else does the same work.
-    pub(crate) reference: Option<f64>,
-    /// For times: the smaller the better.
-    pub(crate) is_time: bool,
-}
-
-impl Line {
-    /// How many times better than the reference.
-    pub(crate) fn ratio(&self) -> Option<f64> {
-        let reference = self.reference?;
-        Some(if self.is_time {
-            reference / self.logferry
-        } else {
-            self.logferry / reference
-        })
-    }
-
-    pub(crate) fn to_json(&self) -> Value {
-        json!({
-            "what": self.what,
-            "unit": self.unit,
-            "logferry": self.logferry,
-            "reference": self.reference,
-            "ratio": self.ratio(),
-        })
+impl Outcome {
+    /// Of our runs alone.
+    fn of(case: Case, ours: &Series, lines: Vec<Line>) -> Self {
+        let mut details = Map::new();
+        details.insert("logferry".to_owned(), ours.to_json());
+        Self {
+            case,
+            lines,
+            usage: ours.usage().cloned().collect(),
+            details,
+        }
     }
 }
 
-/// Runs `once` as often as asked and keeps all runs, the fastest first.
-pub(crate) async fn repeat<F, R>(runs: u32, mut once: F) -> anyhow::Result<Vec<Run>>
+/// `make bench`.
+///
+/// # Errors
+/// If a case cannot be measured; what was measured before is printed and written all the same.
+pub(crate) async fn run(arguments: &RunArgs) -> anyhow::Result<()> {
+    let cases = if arguments.cases.is_empty() {
+        Case::usual()
+    } else {
+        arguments.cases.clone()
+    };
+    let side = Side::here(&arguments.settings)?;
+    side.check()?;
+    let place = Place::new(&arguments.measuring, !arguments.no_reference)?;
+    place.check_disk(&cases)?;
+    let runs = u64::from(place.measuring.runs);
+    let seconds: u64 = cases
+        .iter()
+        .map(|case| case.seconds(&place.measuring) * runs)
+        .sum();
+    eprintln!(
+        "{} cases, {runs} runs each: about {} minutes",
+        cases.len(),
+        seconds.div_ceil(60)
+    );
+    let mut report = Report::new(arguments, &place, &side)?;
+    for case in cases {
+        eprintln!("{}: {}", case.name(), case.describe());
+        match case.measure(&place, &side).await {
+            Ok(outcome) => report.add(outcome)?,
+            Err(error) => {
+                report.finish()?;
+                return Err(error);
+            }
+        }
+    }
+    report.finish()
+}
+
+/// Runs `once` as often as asked.
+async fn series<F>(place: &Place, unit: &str, mut once: F) -> anyhow::Result<Series>
 where
-    F: FnMut() -> R,
-    R: Future<Output = anyhow::Result<Run>>,
+    F: AsyncFnMut() -> anyhow::Result<Run>,
 {
-    let mut all = Vec::new();
-    for n in 1..=runs {
+    let mut series = Series::default();
+    for round in 1..=place.measuring.runs {
         let run = once().await?;
-        eprintln!("  run {n}: {:.0}", run.value);
-        all.push(run);
+        tell(round, "logferry", &run, unit);
+        series.push(run);
     }
-    all.sort_by(|one, other| other.value.total_cmp(&one.value));
-    Ok(all)
+    Ok(series)
 }
 
-/// One run: the figure that counts, and what else was seen.
-#[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) value: f64,
-    pub(crate) details: Value,
+/// Progress, for who waits.
+fn tell(round: u32, who: &str, run: &Run, unit: &str) {
+    eprintln!("  run {round}: {who} {}", crate::line::number(run.value, unit));
 }
 
-/// The middle run (of two, the worse of a rate).
-pub(crate) fn median(runs: &[Run]) -> Option<&Run> {
-    runs.get(runs.len() / 2)
+/// The median of a figure, where there is one.
+fn median(figures: Vec<f64>) -> anyhow::Result<f64> {
+    let spread = crate::line::Spread::of(figures).context("measure at least once")?;
+    Ok(spread.median)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ratio_above_one_is_better_whatever_the_unit() {
-        let line = |is_time| Line {
-            what: String::new(),
-            unit: "",
-            logferry: 2.0,
-            reference: Some(1.0),
-            is_time,
-        };
-        assert_eq!(line(false).ratio(), Some(2.0));
-        assert_eq!(line(true).ratio(), Some(0.5));
+/// Lines about the memory of all services at their largest under the loads that were measured.
+pub(crate) fn memory_lines(outcomes: &[Outcome]) -> Vec<Line> {
+    /// What a service may take under load, in megabytes.
+    const PEAK_MAX: f64 = 200.0;
+    let loads = [
+        Case::Relp,
+        Case::Relp4,
+        Case::Rabbitmq,
+        Case::Rows,
+        Case::Files,
+        Case::Embedded,
+    ];
+    let under_load = outcomes.iter().filter(|outcome| loads.contains(&outcome.case));
+    let mut peaks: std::collections::BTreeMap<&str, f64> = std::collections::BTreeMap::new();
+    for used in under_load.flat_map(|outcome| &outcome.usage) {
+        if used.name != "rabbitmq" {
+            let peak = peaks.entry(&used.name).or_default();
+            *peak = peak.max(used.peak());
+        }
     }
-
-    #[test]
-    fn the_median_is_the_middle_run() {
-        let runs: Vec<Run> = [9.0, 5.0, 1.0]
-            .map(|value| Run {
-                value,
-                details: Value::Null,
-            })
-            .into_iter()
-            .collect();
-        assert_eq!(median(&runs).map(|run| run.value), Some(5.0));
-        assert!(median(&[]).is_none());
-    }
+    let line = |(name, peak)| {
+        Line::alone(format!("memory under load: {name}"), "MB", peak).reaching(Target::AtMost(PEAK_MAX))
+    };
+    peaks.into_iter().map(line).collect()
 }

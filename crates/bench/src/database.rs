@@ -27,25 +27,26 @@ impl Looker {
     }
 
     pub(crate) async fn number(&self, sql: &str) -> anyhow::Result<u64> {
-        let row = self
-            .client
-            .query_one(sql, &[])
-            .await
-            .with_context(|| sql.to_owned())?;
-        Ok(u64::try_from(row.try_get::<_, i64>(0)?)?)
+        let [number] = self.numbers(sql).await?;
+        Ok(number)
     }
 
-    /// From the time in column `sent` to the commit of the row.
-    pub(crate) async fn latencies(&self, table: &str, sent: &str) -> anyhow::Result<Vec<f64>> {
-        let sql = format!(
-            "SELECT percentile_cont($1::float8[]) WITHIN GROUP (ORDER BY \
-             extract(epoch FROM pg_xact_commit_timestamp(xmin) - {sent})::float8 * 1000) FROM {table}"
-        );
-        let row = self
-            .client
-            .query_one(&sql, &[&PERCENTILES.to_vec()])
-            .await
-            .context("take percentiles")?;
-        Ok(row.try_get(0)?)
+    /// One row of whole numbers.
+    pub(crate) async fn numbers<const N: usize>(&self, sql: &str) -> anyhow::Result<[u64; N]> {
+        let row = self.client.query_one(sql, &[]).await;
+        let row = row.with_context(|| sql.to_owned())?;
+        let mut numbers = [0; N];
+        for (at, number) in numbers.iter_mut().enumerate() {
+            *number = u64::try_from(row.try_get::<_, i64>(at)?)?;
+        }
+        Ok(numbers)
+    }
+
+    /// From the time in column `timestamp` to the commit of the row.
+    pub(crate) async fn latencies(&self) -> anyhow::Result<Vec<f64>> {
+        const SQL: &str = "SELECT percentile_cont($1::float8[]) WITHIN GROUP (ORDER BY \
+             extract(epoch FROM pg_xact_commit_timestamp(xmin) - timestamp)::float8 * 1000) FROM events";
+        let row = self.client.query_one(SQL, &[&PERCENTILES.to_vec()]).await;
+        Ok(row.context("take percentiles")?.try_get(0)?)
     }
 }

@@ -1,7 +1,6 @@
 //! The load generator: `logferry bench` as a process of its own.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, bail};
@@ -10,11 +9,45 @@ use tokio::process::{Child, Command};
 
 use crate::place::Place;
 
-/// What a sender speaks.
+/// What a sender speaks. Over TCP a line feed ends a message, as most senders do it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Relp,
     Tcp,
+}
+
+/// What is sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) protocol: Protocol,
+    pub(crate) connections: u32,
+    /// Over RELP: messages of a connection that may await their answer.
+    pub(crate) window: u32,
+    pub(crate) count: u64,
+    /// Messages a second; as fast as they are taken without.
+    pub(crate) rate: Option<u64>,
+}
+
+impl Shape {
+    pub(crate) const fn tcp(count: u64) -> Self {
+        Self {
+            protocol: Protocol::Tcp,
+            connections: 1,
+            window: 1,
+            count,
+            rate: None,
+        }
+    }
+
+    pub(crate) const fn relp(count: u64, connections: u32, window: u32) -> Self {
+        Self {
+            protocol: Protocol::Relp,
+            connections,
+            window,
+            count,
+            rate: None,
+        }
+    }
 }
 
 /// A load that is being sent.
@@ -24,29 +57,24 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Starts to send `count` messages, at `rate` a second or as fast as they are taken.
-    pub(crate) fn start(
-        place: &Place,
-        protocol: Protocol,
-        to: SocketAddr,
-        count: u64,
-        rate: Option<u64>,
-    ) -> anyhow::Result<Self> {
-        let binaries: &Path = testkit::binaries::folder(testkit::binaries::Profile::Release);
-        let mut command = Command::new(binaries.join("logferry"));
-        let protocol = match protocol {
-            Protocol::Relp => "relp",
-            Protocol::Tcp => "tcp",
+    pub(crate) fn start(place: &Place, to: SocketAddr, shape: Shape) -> anyhow::Result<Self> {
+        let mut command = Command::new(&place.generator);
+        let protocol: &[&str] = match shape.protocol {
+            Protocol::Relp => &["--protocol", "relp"],
+            Protocol::Tcp => &["--protocol", "tcp", "--framing", "lf"],
         };
         command
-            .args(["bench", "--json", "--protocol", protocol, "--to", &to.to_string()])
-            .args(["--count", &count.to_string(), "--size", &place.size.to_string()])
-            .args(["--connections", &place.connections.to_string()])
+            .args(["bench", "--json", "--to", &to.to_string()])
+            .args(protocol)
+            .args(["--count", &shape.count.to_string()])
+            .args(["--size", &place.measuring.size.to_string()])
+            .args(["--connections", &shape.connections.to_string()])
+            .args(["--window", &shape.window.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .kill_on_drop(true);
-        if let Some(rate) = rate {
+        if let Some(rate) = shape.rate {
             command.args(["--rate", &rate.to_string()]);
         }
         let child = command.spawn().context("start logferry bench")?;
@@ -55,13 +83,11 @@ impl Load {
 
     /// Waits until everything was sent and, over RELP, answered; returns what the generator reports.
     pub(crate) async fn finish(self) -> anyhow::Result<Value> {
-        let output = self
-            .child
-            .wait_with_output()
-            .await
-            .context("await logferry bench")?;
+        let output = self.child.wait_with_output().await;
+        let output = output.context("await logferry bench")?;
         if !output.status.success() {
-            bail!("logferry bench: {}", output.status);
+            let said = String::from_utf8_lossy(&output.stdout);
+            bail!("logferry bench: {} {said}", output.status);
         }
         serde_json::from_slice(&output.stdout).context("read the report of logferry bench")
     }

@@ -1,24 +1,27 @@
 //! Memory and CPU time of processes, from `/proc`.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// What a process has used so far, with its children for the servers that have one per connection.
+/// What a process has used so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Usage {
-    pub(crate) resident_kib: u64,
-    pub(crate) peak_kib: u64,
-    pub(crate) cpu_ticks: u64,
+struct Usage {
+    resident_kib: u64,
+    /// Of that, what is its own and not a mapped file, such as the program itself.
+    anonymous_kib: u64,
+    peak_kib: u64,
+    cpu_ticks: u64,
 }
 
 impl Usage {
-    pub(crate) fn of(pid: u32) -> Self {
+    fn of(pid: u32) -> Self {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         Self {
             resident_kib: kib(&status, "VmRSS:"),
+            anonymous_kib: kib(&status, "RssAnon:"),
             peak_kib: kib(&status, "VmHWM:"),
             cpu_ticks: cpu_ticks(&stat),
         }
@@ -31,13 +34,13 @@ fn kib(status: &str, name: &str) -> u64 {
         .unwrap_or_default()
 }
 
-/// User and system time, of the process and of its children that ended.
+/// User and system time.
 fn cpu_ticks(stat: &str) -> u64 {
     // The name, in parentheses, may have spaces; the state after it is field 3.
     let (_, rest) = stat.rsplit_once(')').unwrap_or_default();
     rest.split_whitespace()
         .skip(11)
-        .take(4)
+        .take(2)
         .filter_map(|ticks| ticks.parse::<u64>().ok())
         .sum()
 }
@@ -45,12 +48,23 @@ fn cpu_ticks(stat: &str) -> u64 {
 /// Linux tells CPU time in hundredths of a second, whatever the kernel's own clock.
 const TICKS_PER_SECOND: u64 = 100;
 
-/// One process before and after a load.
+/// A process from now on.
 #[derive(Debug)]
 pub(crate) struct Watched {
     name: String,
     pid: u32,
-    rest: Usage,
+    since: Instant,
+    start: Usage,
+}
+
+/// What a process used while it was watched.
+#[derive(Debug, Clone)]
+pub(crate) struct Used {
+    pub(crate) name: String,
+    pid: u32,
+    start: Usage,
+    end: Usage,
+    elapsed: Duration,
 }
 
 impl Watched {
@@ -58,27 +72,58 @@ impl Watched {
         Self {
             name: name.to_owned(),
             pid,
-            rest: Usage::of(pid),
+            since: Instant::now(),
+            start: Usage::of(pid),
         }
     }
 
-    /// Name and figures: memory at rest and at its highest, CPU seconds, and the part of one core.
-    pub(crate) fn finish(&self, elapsed: Duration) -> (String, Value) {
-        let now = Usage::of(self.pid);
-        let ticks = now.cpu_ticks.saturating_sub(self.rest.cpu_ticks);
-        let seconds = ticks_to_seconds(ticks);
-        let figures = json!({
-            "resident_kib_at_rest": self.rest.resident_kib,
-            "resident_kib_peak": now.peak_kib,
-            "cpu_seconds": seconds,
-            "cores": seconds / elapsed.as_secs_f64(),
-        });
-        (self.name.clone(), figures)
+    pub(crate) fn used(&self) -> Used {
+        Used {
+            name: self.name.clone(),
+            pid: self.pid,
+            start: self.start,
+            end: Usage::of(self.pid),
+            elapsed: self.since.elapsed(),
+        }
     }
 }
 
-fn ticks_to_seconds(ticks: u64) -> f64 {
-    Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND).as_secs_f64()
+impl Used {
+    /// Megabytes resident now.
+    pub(crate) fn resident(&self) -> f64 {
+        megabytes(self.end.resident_kib)
+    }
+
+    /// Megabytes resident at most, since the process was started.
+    pub(crate) fn peak(&self) -> f64 {
+        megabytes(self.end.peak_kib)
+    }
+
+    fn cpu_seconds(&self) -> f64 {
+        let ticks = self.end.cpu_ticks.saturating_sub(self.start.cpu_ticks);
+        Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND).as_secs_f64()
+    }
+
+    /// Of one core.
+    pub(crate) fn cpu_percent(&self) -> f64 {
+        self.cpu_seconds() / self.elapsed.as_secs_f64() * 100.0
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        json!({
+            "pid": self.pid,
+            "resident_mb": self.resident(),
+            "anonymous_mb": megabytes(self.end.anonymous_kib),
+            "resident_mb_before": megabytes(self.start.resident_kib),
+            "resident_mb_peak": self.peak(),
+            "cpu_seconds": self.cpu_seconds(),
+            "cpu_percent_of_a_core": self.cpu_percent(),
+        })
+    }
+}
+
+fn megabytes(kib: u64) -> f64 {
+    f64::from(u32::try_from(kib).unwrap_or(u32::MAX)) * 1024.0 / 1e6
 }
 
 #[cfg(test)]
@@ -89,16 +134,16 @@ mod tests {
     fn reads_the_kernels_files() {
         assert_eq!(kib("VmPeak:\t 9 kB\nVmRSS:\t  4321 kB\n", "VmRSS:"), 4321);
         let stat = "7 (a (b) c) S 1 7 7 0 -1 4194560 1 2 3 4 10 20 30 40 20 0 1 0 5 6 7";
-        assert_eq!(cpu_ticks(stat), 100);
+        assert_eq!(cpu_ticks(stat), 30);
         assert_eq!(cpu_ticks(""), 0);
     }
 
     #[test]
     fn this_process_uses_memory() {
-        let usage = Usage::of(std::process::id());
+        let used = Watched::start("this", std::process::id()).used();
         assert!(
-            usage.resident_kib > 0 && usage.peak_kib >= usage.resident_kib,
-            "{usage:?}"
+            used.resident() > 1.0 && used.peak() >= used.resident(),
+            "{used:?}"
         );
     }
 }

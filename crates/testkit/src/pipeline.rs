@@ -71,6 +71,7 @@ pub struct Pipeline {
     running: Mutex<BTreeMap<Service, u32>>,
     dir: PathBuf,
     services: Vec<Service>,
+    arguments: Vec<String>,
     binaries: PathBuf,
     inputs: Inputs,
     health: BTreeMap<Service, u16>,
@@ -97,7 +98,8 @@ impl Pipeline {
     }
 
     fn prepare(builder: Builder) -> anyhow::Result<Self> {
-        let binaries = binaries::folder(builder.profile).to_owned();
+        let binaries = builder.programs.clone();
+        let binaries = binaries.unwrap_or_else(|| binaries::folder().to_owned());
         let guard = match &builder.base {
             Some(base) => Guard::new_in(base, "pipeline", Signal::SIGKILL)?,
             None => Guard::new("pipeline", Signal::SIGKILL)?,
@@ -117,6 +119,7 @@ impl Pipeline {
             running: Mutex::default(),
             dir,
             services: builder.services,
+            arguments: builder.arguments,
             binaries,
             inputs,
             health,
@@ -166,7 +169,7 @@ impl Pipeline {
     /// If it cannot be started.
     #[must_use]
     pub fn logferry(&self, arguments: &[&str]) -> Output {
-        let mut command = self.program("logferry");
+        let mut command = self.command("logferry");
         or_fail(
             command
                 .args(arguments)
@@ -221,7 +224,7 @@ impl Pipeline {
     pub async fn start_another(&self, service: Service) -> u32 {
         let port = free_port();
         let section = service.name().replace('-', "_").to_uppercase();
-        let mut command = self.program(service.name());
+        let mut command = self.command(service.name());
         command.env(
             format!("LOGFERRY_{section}__HTTP_ADDR"),
             format!("127.0.0.1:{port}"),
@@ -261,8 +264,7 @@ impl Pipeline {
     /// # Panics
     /// If the service does not answer.
     pub async fn metrics(&self, service: Service) -> String {
-        let port = self.health.get(&service).copied().unwrap_or_default();
-        or_fail(blocking(move || http::request(port, "GET", "/metrics", "")).await)
+        or_fail(self.try_metrics(service).await)
     }
 
     /// The sum of a metric's samples whose name and labels contain all of `parts`.
@@ -270,12 +272,26 @@ impl Pipeline {
     /// # Panics
     /// If the service does not answer.
     pub async fn metric(&self, service: Service, parts: &[&str]) -> f64 {
-        let metrics = self.metrics(service).await;
+        or_fail(self.try_metric(service, parts).await)
+    }
+
+    /// [`Self::metric`] for tools that go on with an error.
+    ///
+    /// # Errors
+    /// If the service does not answer.
+    pub async fn try_metric(&self, service: Service, parts: &[&str]) -> anyhow::Result<f64> {
+        let metrics = self.try_metrics(service).await?;
         let samples = metrics.lines().filter(|line| !line.starts_with('#'));
-        samples
+        Ok(samples
             .filter(|line| parts.iter().all(|part| line.contains(part)))
             .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
-            .sum()
+            .sum())
+    }
+
+    async fn try_metrics(&self, service: Service) -> anyhow::Result<String> {
+        let port = self.health.get(&service).copied().unwrap_or_default();
+        let metrics = blocking(move || http::request(port, "GET", "/metrics", "")).await;
+        metrics.with_context(|| format!("ask {} for its metrics", service.name()))
     }
 
     async fn ready(&self, service: Service) {
@@ -297,10 +313,11 @@ impl Pipeline {
     }
 
     fn spawn(&self, service: Service) -> anyhow::Result<()> {
-        let mut command = self.program(service.name());
+        let mut command = self.command(service.name());
         if service == Service::Run {
             command.arg("run");
         }
+        command.args(&self.arguments);
         let pid = self.launch(service, &mut command)?;
         self.running.lock().insert(service, pid);
         Ok(())
@@ -323,7 +340,9 @@ impl Pipeline {
         eventually(STOP_MAX, || async { self.guard.lock().ended(pid) }).await
     }
 
-    fn program(&self, name: &str) -> Command {
+    /// One of the product's programs, to be run on this pipeline's settings.
+    #[must_use]
+    pub fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.binaries.join(name));
         for (key, _) in std::env::vars_os() {
             if key.to_string_lossy().starts_with("LOGFERRY_") {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{Inputs, Pipeline, Service};
-use crate::binaries::Profile;
 use crate::server::{blocking, or_fail};
 
 /// What is to be started.
@@ -13,9 +12,10 @@ pub struct Builder {
     pub(super) broker: String,
     store: String,
     pub(super) services: Vec<Service>,
+    pub(super) arguments: Vec<String>,
     settings: String,
     file_settings: String,
-    pub(super) profile: Profile,
+    pub(super) programs: Option<PathBuf>,
     pub(super) base: Option<PathBuf>,
 }
 
@@ -25,9 +25,10 @@ impl Builder {
             broker: broker.to_owned(),
             store: store.to_owned(),
             services: Service::ALL.to_vec(),
+            arguments: Vec::new(),
             settings: String::new(),
             file_settings: "format = \"json\"".to_owned(),
-            profile: Profile::Dev,
+            programs: None,
             base: None,
         }
     }
@@ -37,6 +38,13 @@ impl Builder {
     pub fn settings(mut self, toml: &str) -> Self {
         self.settings.push_str(toml);
         self.settings.push('\n');
+        self
+    }
+
+    /// More arguments for every service, such as `--set parser.threads=1`.
+    #[must_use]
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(ToString::to_string));
         self
     }
 
@@ -54,10 +62,10 @@ impl Builder {
         self
     }
 
-    /// The shipped build with its data below `base`, to measure it.
+    /// The programs in `programs`, as they are there, with data below `base`: to measure them.
     #[must_use]
-    pub fn release_in(mut self, base: &Path) -> Self {
-        self.profile = Profile::Release;
+    pub fn measured(mut self, programs: &Path, base: &Path) -> Self {
+        self.programs = Some(programs.to_owned());
         self.base = Some(base.to_owned());
         self
     }
@@ -67,14 +75,25 @@ impl Builder {
     /// # Panics
     /// If one does not become ready.
     pub async fn start(self) -> Pipeline {
-        let pipeline = or_fail(blocking(move || Pipeline::prepare(self)).await);
+        or_fail(self.try_start().await)
+    }
+
+    /// [`Self::start`] for tools that go on with an error.
+    ///
+    /// # Errors
+    /// If the settings are refused or a program cannot be started.
+    ///
+    /// # Panics
+    /// If a service that was started does not become ready.
+    pub async fn try_start(self) -> anyhow::Result<Pipeline> {
+        let pipeline = blocking(move || Pipeline::prepare(self)).await?;
         for service in pipeline.services.clone() {
-            or_fail(pipeline.spawn(service));
+            pipeline.spawn(service)?;
         }
         for service in &pipeline.services {
             pipeline.ready(*service).await;
         }
-        pipeline
+        Ok(pipeline)
     }
 
     /// The whole `logferry.toml`.
