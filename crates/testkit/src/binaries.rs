@@ -8,15 +8,29 @@ use anyhow::{Context, bail};
 
 use crate::server::or_fail;
 
-/// The folder with the product's programs, built like the tests themselves. They are brought up to date first,
-/// once in a process.
+/// How the programs are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Like the tests themselves.
+    Dev,
+    /// Like what is shipped, for measurements.
+    Release,
+}
+
+/// The folder with the product's programs, which are brought up to date first, once in a process.
 ///
 /// # Panics
 /// If they do not build.
 #[must_use]
-pub fn folder() -> &'static Path {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| or_fail(build()))
+pub fn folder(profile: Profile) -> &'static Path {
+    static DEV: OnceLock<PathBuf> = OnceLock::new();
+    static RELEASE: OnceLock<PathBuf> = OnceLock::new();
+    match profile {
+        // With the tests in the same build, because that is what `cargo test --workspace` has built:
+        // without them features would differ, and everything would be compiled again.
+        Profile::Dev => DEV.get_or_init(|| or_fail(build("debug", &["--bins", "--tests"]))),
+        Profile::Release => RELEASE.get_or_init(|| or_fail(build("release", &["--bins", "--release"]))),
+    }
 }
 
 /// The top of the project's source.
@@ -26,13 +40,12 @@ pub fn project() -> PathBuf {
     here.ancestors().nth(2).unwrap_or(here).to_owned()
 }
 
-fn build() -> anyhow::Result<PathBuf> {
+fn build(folder: &str, arguments: &[&str]) -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
-        // With the tests in the same build, because that is what `cargo test --workspace` has built: without
-        // them features would differ, and everything would be compiled again.
-        .args(["build", "--quiet", "--workspace", "--bins", "--tests"])
+        .args(["build", "--quiet", "--workspace"])
+        .args(arguments)
         .current_dir(project())
         .stdin(Stdio::null());
     // What cargo tells the tests that it runs would make build scripts believe in a change.
@@ -48,5 +61,5 @@ fn build() -> anyhow::Result<PathBuf> {
         bail!("cargo build: {}", String::from_utf8_lossy(&output.stderr));
     }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from);
-    Ok(target.join("debug"))
+    Ok(target.join(folder))
 }

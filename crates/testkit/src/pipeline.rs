@@ -99,7 +99,7 @@ impl Pipeline {
 
     fn prepare(builder: Builder) -> anyhow::Result<Self> {
         let binaries = builder.programs.clone();
-        let binaries = binaries.unwrap_or_else(|| binaries::folder().to_owned());
+        let binaries = binaries.unwrap_or_else(|| binaries::folder(binaries::Profile::Dev).to_owned());
         let guard = match &builder.base {
             Some(base) => Guard::new_in(base, "pipeline", Signal::SIGKILL)?,
             None => Guard::new("pipeline", Signal::SIGKILL)?,

@@ -4,6 +4,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -52,7 +53,7 @@ impl Redis {
     /// # Panics
     /// If Redis is not installed or does not start.
     pub async fn start_private_tls(certificate: Issued) -> Self {
-        or_fail(blocking(move || Self::launch_with(Some(certificate))).await)
+        or_fail(blocking(move || Self::launch_with(None, Some(certificate))).await)
     }
 
     /// [`Redis::start_private`] for code that is not async.
@@ -60,16 +61,24 @@ impl Redis {
     /// # Errors
     /// If Redis is not installed or does not start.
     pub fn launch() -> anyhow::Result<Self> {
-        Self::launch_with(None)
+        Self::launch_with(None, None)
     }
 
-    fn launch_with(certificate: Option<Issued>) -> anyhow::Result<Self> {
+    /// A Redis to measure with: its data below `base`, which should be on a disk.
+    ///
+    /// # Errors
+    /// If Redis is not installed or does not start.
+    pub fn launch_in(base: &Path) -> anyhow::Result<Self> {
+        Self::launch_with(Some(base), None)
+    }
+
+    fn launch_with(base: Option<&Path>, certificate: Option<Issued>) -> anyhow::Result<Self> {
         server::with_retries(|| {
             let port = free_port();
             let tls = certificate.clone().map(|certificate| (free_port(), certificate));
             let tls_port = tls.as_ref().map(|(port, _)| *port);
             let mut inner = Inner {
-                server: Server::new(None, "redis", Signal::SIGKILL)?,
+                server: Server::new(base, "redis", Signal::SIGKILL)?,
                 port,
                 tls,
             };
