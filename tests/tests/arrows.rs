@@ -60,7 +60,13 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
 ];
 
 /// Services: each may use any library, and no other service.
-const SERVICES: &[&str] = &["syslog-server", "parser", "shipper-pgsql", "shipper-fs"];
+const SERVICES: &[&str] = &[
+    "syslog-server",
+    "harvest",
+    "parser",
+    "shipper-pgsql",
+    "shipper-fs",
+];
 
 /// May use everything: the command that people type runs all services in one process.
 const TOP: &str = "logferry";
@@ -97,8 +103,8 @@ const OWNED: &[(&str, &[&str], &str)] = &[
     ("tokio-postgres-rustls", &["store"], "SQL has one home"),
     (
         "rusqlite",
-        &["broker", "rescue", "store"],
-        "the embedded broker, the rescue file and the embedded store",
+        &["broker", "harvest", "rescue", "store"],
+        "the embedded broker, the rescue file, the embedded store, and the progress of files",
     ),
     (
         "axum",

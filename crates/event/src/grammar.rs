@@ -65,6 +65,8 @@ impl Default for GrammarOptions {
 #[derive(Debug)]
 pub struct Grammar {
     zone: Zone,
+    /// Whole lines are messages.
+    is_none: bool,
 }
 
 impl Grammar {
@@ -73,6 +75,16 @@ impl Grammar {
     pub fn new(options: GrammarOptions) -> Self {
         Self {
             zone: Zone::new(&options.time_zone),
+            is_none: false,
+        }
+    }
+
+    /// No grammar: the whole line is the message, and that is no defect.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            is_none: true,
+            ..Self::default()
         }
     }
 
@@ -121,6 +133,10 @@ impl Grammar {
         let mut cursor = Cursor::new(text);
         // Files begin with one now and then.
         cursor.eat("\u{feff}");
+        if self.is_none {
+            event.message = cursor.rest_as_text();
+            return;
+        }
         header::priority(&mut cursor, event);
         let mut first = cursor;
         first.skip_spaces();
@@ -132,6 +148,12 @@ impl Grammar {
         }
         event.defects |= Defects::NO_PRIORITY | Defects::NOT_SYSLOG;
         event.message = cursor.rest_as_text();
+    }
+}
+
+impl Default for Grammar {
+    fn default() -> Self {
+        Self::new(GrammarOptions::default())
     }
 }
 

@@ -103,6 +103,7 @@ impl DataDir {
 fn is_used_by(settings: &Settings) -> bool {
     matches!(settings.broker, BrokerSettings::Embedded { .. })
         || matches!(settings.store, StoreSettings::Sqlite(_))
+        || !settings.harvest.folders.is_empty()
 }
 
 /// Whether the folder has our marker; `false` when it is empty and may become ours.

@@ -158,6 +158,10 @@ async fn stages(
     }
     let (intake_broker, intake_ctx) = (broker.clone(), ctx.clone());
     stages.spawn(async move { ("syslog-server", server.run(intake_broker, intake_ctx).await) });
+    if !settings.harvest.folders.is_empty() {
+        let (all, harvest_broker, harvest_ctx) = (settings.clone(), broker.clone(), ctx.clone());
+        stages.spawn(async move { ("harvest", harvest::run(&all, harvest_broker, harvest_ctx).await) });
+    }
     let (all, parser_broker, parser_ctx) = (settings.clone(), broker.clone(), ctx.clone());
     stages.spawn(async move { ("parser", parser::run(&all, parser_broker, parser_ctx).await) });
     let (pgsql, pgsql_store) = (settings.shipper_pgsql.clone(), store.clone());

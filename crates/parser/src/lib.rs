@@ -7,6 +7,7 @@
 //!
 //! It keeps nothing between batches: start more of them to parse more.
 
+mod labels;
 mod meters;
 mod outlet;
 mod outputs;

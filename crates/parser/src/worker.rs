@@ -74,14 +74,14 @@ impl Worker {
         let plan = &*self.plan;
         let mut batch = RawBatch::decode(body, &mut self.scratch, plan.batch_bytes_max)?;
         let (source, listener) = (batch.id(), batch.listener());
-        let grammar = plan.grammar(listener);
+        let reading = plan.reading(listener);
         let mut outputs = Outputs::new(source, listener, self.output_size, plan.compression);
         let mut dropped: Vec<(String, u64)> = Vec::new();
         let mut defects = DefectCounts::default();
         let mut frames = 0;
         while let Some(frame) = batch.next_frame()? {
             frames += 1;
-            let mut event = grammar.parse(&frame, source, listener);
+            let mut event = reading.event(&frame, source, listener);
             let verdict = self.runner.apply(&mut event);
             defects.add(event.defects);
             match verdict {

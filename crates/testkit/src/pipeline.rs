@@ -38,6 +38,8 @@ pub enum Service {
     ShipperPgsql,
     /// Files.
     ShipperFs,
+    /// Intake of files, where a folder is in the settings.
+    Harvest,
     /// `logferry run`: all of them in one process.
     Run,
 }
@@ -59,6 +61,7 @@ impl Service {
             Self::Parser => "parser",
             Self::ShipperPgsql => "shipper-pgsql",
             Self::ShipperFs => "shipper-fs",
+            Self::Harvest => "harvest",
             Self::Run => "logferry",
         }
     }
@@ -110,7 +113,7 @@ impl Pipeline {
             tcp: free_port(),
             udp: free_port(),
         };
-        let services = Service::ALL.into_iter().chain([Service::Run]);
+        let services = Service::ALL.into_iter().chain([Service::Harvest, Service::Run]);
         let health = services.map(|service| (service, free_port())).collect();
         let settings = builder.to_toml(&dir, inputs, &health);
         fs::write(dir.join("logferry.toml"), settings)?;

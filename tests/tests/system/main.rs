@@ -8,6 +8,7 @@
 mod away;
 mod dead;
 mod embedded;
+mod harvest;
 mod hostile;
 mod kill;
 mod many;

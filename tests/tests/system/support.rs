@@ -32,9 +32,14 @@ impl System {
 
     /// `settings` are added to the generated `logferry.toml`.
     pub(crate) async fn start_with(settings: &str) -> Self {
+        Self::start_services(settings, &Service::ALL).await
+    }
+
+    pub(crate) async fn start_services(settings: &str, services: &[Service]) -> Self {
         let (vhost, database) = (testkit::rabbitmq(), testkit::postgres());
         let pipeline = Pipeline::over(vhost.url(), database.url())
             .settings(settings)
+            .services(services)
             .start()
             .await;
         let rows = Rows::connect(database.url()).await;

@@ -839,3 +839,20 @@ fn broken_clocks_of_ours_stop_nothing() {
         }
     }
 }
+
+#[test]
+fn without_a_grammar_the_line_is_the_message() {
+    let grammar = Grammar::none();
+    let event = parse(
+        &grammar,
+        b"<34>1 2003-10-11T22:14:15.003Z host su - ID47 - text\r",
+    );
+    let message = "<34>1 2003-10-11T22:14:15.003Z host su - ID47 - text";
+    assert_eq!(event.message.as_deref(), Some(message));
+    assert_eq!(
+        (event.facility, event.hostname, event.defects),
+        (None, None, Defects::empty())
+    );
+    let defects = parse(&grammar, b"a\0\xff").defects;
+    assert_eq!(defects, Defects::NUL | Defects::INVALID_UTF8);
+}

@@ -127,6 +127,8 @@ address = "127.0.0.1:{tcp}"
 name = "udp"
 protocol = "udp"
 address = "127.0.0.1:{udp}"
+[harvest]
+{harvest}
 [parser]
 {parser}
 [shipper_pgsql]
@@ -142,6 +144,7 @@ path = "events.jsonl"
 "#,
             run = http(Service::Run),
             intake = http(Service::SyslogServer),
+            harvest = http(Service::Harvest),
             parser = http(Service::Parser),
             pgsql = http(Service::ShipperPgsql),
             files = http(Service::ShipperFs),
