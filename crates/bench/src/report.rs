@@ -51,6 +51,9 @@ impl Report {
 
     /// Prints the table, or everything as JSON.
     pub(crate) fn finish(self) -> anyhow::Result<()> {
+        if self.outcomes.is_empty() {
+            return Ok(());
+        }
         let mut out = io::stdout();
         if self.is_json {
             serde_json::to_writer_pretty(&out, &self.to_json())?;
@@ -58,9 +61,7 @@ impl Report {
         } else {
             writeln!(out, "\n{}", self.table())?;
         }
-        if !self.outcomes.is_empty() {
-            eprintln!("everything is in {}", self.path.display());
-        }
+        eprintln!("everything is in {}", self.path.display());
         Ok(())
     }
 
