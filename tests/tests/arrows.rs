@@ -63,6 +63,7 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
 const SERVICES: &[&str] = &[
     "syslog-server",
     "harvest",
+    "collector",
     "parser",
     "shipper-pgsql",
     "shipper-fs",
@@ -103,8 +104,8 @@ const OWNED: &[(&str, &[&str], &str)] = &[
     ("tokio-postgres-rustls", &["store"], "SQL has one home"),
     (
         "rusqlite",
-        &["broker", "harvest", "rescue", "store"],
-        "the embedded broker, the rescue file, the embedded store, and the progress of files",
+        &["broker", "collector", "harvest", "rescue", "store"],
+        "the embedded broker, the rescue file, the embedded store, and the progress of files; collector's tests damage a rescue file",
     ),
     (
         "axum",

@@ -70,7 +70,7 @@ async fn run(settings: Settings, file: Option<PathBuf>, ctx: Context) -> anyhow:
     let shown = file.as_ref().map(|file| file.display().to_string());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), settings = shown, "starting");
     // Sockets first: a busy port is the commonest mistake, and leaves nothing behind.
-    let server = Server::bind(&settings.syslog_server)?;
+    let server = Server::bind(&settings.syslog_server)?.with_rescue(&settings.broker, &settings.rescue)?;
     let data_dir = DataDir::open_if_used(&settings)?;
     let broker = Broker::connect(&settings.broker, "logferry run")
         .await
@@ -172,6 +172,16 @@ async fn stages(
             shipper_pgsql::run(&pgsql, pgsql_store, pgsql_broker, pgsql_ctx).await,
         )
     });
+    if matches!(settings.broker, BrokerSettings::Amqp(_)) {
+        let (own, rescue) = (settings.collector.clone(), settings.rescue.clone());
+        let (own_broker, own_ctx) = (broker.clone(), ctx.clone());
+        stages.spawn(async move {
+            (
+                "collector",
+                collector::run(&own, &rescue, own_broker, own_ctx).await,
+            )
+        });
+    }
     if !settings.shipper_fs.destinations.is_empty() {
         let (fs, fs_broker, fs_ctx) = (settings.shipper_fs, broker.clone(), ctx.clone());
         stages.spawn(async move { ("shipper-fs", shipper_fs::run(&fs, fs_broker, fs_ctx).await) });

@@ -11,7 +11,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{health::Health, metrics::Metrics};
+use crate::{durability::DurabilityInForce, health::Health, metrics::Metrics};
 
 /// The stop signal, the metrics and the health of one process. Cheap to clone; every clone is the same process.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// The state behind `/readyz`.
     pub health: Health,
+    /// Who takes custody of what an intake in this process receives.
+    pub durability: DurabilityInForce,
     /// How long the drain after `stop` may take.
     pub grace: Duration,
     started: Arc<AtomicBool>,
@@ -36,6 +38,7 @@ impl Context {
             stop: CancellationToken::new(),
             metrics: Metrics::new(),
             health: Health::new(),
+            durability: DurabilityInForce::default(),
             grace,
             started: Arc::default(),
             http_addr: None,

@@ -17,6 +17,7 @@ mod args;
 mod context;
 mod counters;
 mod crash_point;
+mod durability;
 pub mod exit;
 mod health;
 mod http;
@@ -30,6 +31,7 @@ pub use crate::{
     context::Context,
     counters::StageCounters,
     crash_point::crash_point,
+    durability::{Custody, Durability, DurabilityInForce},
     health::{Component, Health},
     http::HttpEndpoint,
     metrics::Metrics,

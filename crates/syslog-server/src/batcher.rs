@@ -54,7 +54,7 @@ struct State {
     closed: VecDeque<Batch>,
     /// Closed and not settled yet.
     unconfirmed: usize,
-    is_broker_ready: bool,
+    is_ready: bool,
     /// How large the last batch was: the next one will be like it.
     last_bytes: usize,
     /// Memory of a batch that was packed, for the next one.
@@ -89,7 +89,7 @@ impl Batcher {
                 open: None,
                 closed: VecDeque::new(),
                 unconfirmed: 0,
-                is_broker_ready: false,
+                is_ready: false,
                 last_bytes: 0,
                 spare: None,
             }),
@@ -118,7 +118,7 @@ impl Batcher {
         let mut state = self.state.lock();
         if let Some(open) = &state.open {
             let due = open.opened_at + self.limits.age_max;
-            let is_broker_idle = state.unconfirmed == 0 && state.is_broker_ready;
+            let is_broker_idle = state.unconfirmed == 0 && state.is_ready;
             if no_more_frames || is_broker_idle || Instant::now() >= due {
                 self.close(&mut state);
             }
@@ -149,10 +149,10 @@ impl Batcher {
         self.update_room(&state);
     }
 
-    /// Whether the broker takes publishes at present.
-    pub(crate) fn set_broker_ready(&self, is_ready: bool) {
+    /// Whether somebody takes batches at present.
+    pub(crate) fn set_ready(&self, is_ready: bool) {
         let mut state = self.state.lock();
-        state.is_broker_ready = is_ready;
+        state.is_ready = is_ready;
         self.update_room(&state);
     }
 
@@ -173,7 +173,7 @@ impl Batcher {
     }
 
     fn update_room(&self, state: &State) {
-        if state.is_broker_ready && state.unconfirmed < self.limits.unconfirmed_max {
+        if state.is_ready && state.unconfirmed < self.limits.unconfirmed_max {
             self.room.open();
         } else {
             self.room.close();

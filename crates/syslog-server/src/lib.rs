@@ -2,11 +2,14 @@
 //!
 //! Frames of all connections of a listener go into one open batch. It is published when it is full or old
 //! enough, or at once when nothing else of the listener awaits the broker. A batch keeps its id until the broker
-//! has confirmed it, however often it is published; then the RELP sessions that have frames in it answer. While
-//! as many batches as allowed are unconfirmed, or the broker takes none, sockets are not read.
+//! has confirmed it, however often it is published; then the RELP sessions that have frames in it answer. While the
+//! broker is away, blocks or refuses, batches go to the first rescue queue that takes them, ids unchanged: one that
+//! the broker has got all the same is there twice with one id, which is harmless. While as many batches as allowed
+//! are unconfirmed, or nobody takes them, sockets are not read.
 
 mod batch;
 mod batcher;
+mod failover;
 mod metrics;
 mod publish;
 mod server;

@@ -22,7 +22,8 @@ const SPEC: ServiceSpec = ServiceSpec {
 
 fn main() -> ExitCode {
     run_main(SPEC, |settings, ctx| async move {
-        let server = Server::bind(&settings.syslog_server)?;
+        let server =
+            Server::bind(&settings.syslog_server)?.with_rescue(&settings.broker, &settings.rescue)?;
         let broker = Broker::connect(&settings.broker, SPEC.name)
             .await
             .context("connect to broker")?;

@@ -32,6 +32,12 @@ struct RefusedLabels {
     reason: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RescuedLabels {
+    listener: String,
+    queue: &'static str,
+}
+
 /// The counters of one listener.
 #[derive(Debug, Clone)]
 pub(crate) struct ListenerMetrics {
@@ -43,6 +49,8 @@ pub(crate) struct ListenerMetrics {
     pub(crate) batches: Counter,
     pub(crate) unconfirmed: Gauge,
     confirm_seconds: Histogram,
+    listener: String,
+    rescued: Family<RescuedLabels, Counter>,
     /// What the listener itself counts.
     pub(crate) meters: Meters,
 }
@@ -72,6 +80,12 @@ impl ListenerMetrics {
             confirm_seconds: register.histogram(
                 "confirm_seconds",
                 "From the first frame of a batch to the broker's confirm",
+            ),
+            listener: listener.to_owned(),
+            rescued: metrics.register(
+                "logferry_intake_batches_rescued_total",
+                "Raw batches that a rescue queue took because the broker did not",
+                Family::default(),
             ),
             meters: register.meters(),
         }
@@ -109,6 +123,17 @@ impl ListenerMetrics {
     pub(crate) fn too_large(&self, frames: u32) {
         self.stage.settled(1);
         self.stage.dropped(TOO_LARGE, u64::from(frames));
+    }
+
+    /// A rescue queue has a batch of so many frames.
+    pub(crate) fn rescued(&self, queue: &'static str, frames: u32) {
+        self.stage.settled(1);
+        self.stage.sent(u64::from(frames));
+        let labels = RescuedLabels {
+            listener: self.listener.clone(),
+            queue,
+        };
+        self.rescued.get_or_create(&labels).inc();
     }
 
     /// A batch is published again.

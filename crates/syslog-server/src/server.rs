@@ -3,10 +3,10 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
-use broker::{Broker, BrokerState, RoutingKey};
+use broker::{Broker, RoutingKey};
 use event::Compression;
 use service::Context;
-use settings::{IntakeSettings, ListenerSettings, Protocol};
+use settings::{BrokerSettings, IntakeSettings, ListenerSettings, Protocol, RescueSettings};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -14,6 +14,7 @@ use transport::{BindError, DatagramListener, StreamListener, Throttle};
 
 use crate::{
     batcher::{Batcher, Limits},
+    failover::Failover,
     metrics::ListenerMetrics,
     publish::Publishing,
 };
@@ -24,6 +25,7 @@ pub struct Server {
     listeners: Vec<Listener>,
     limits: Limits,
     compression: Compression,
+    failover: Failover,
 }
 
 #[derive(Debug)]
@@ -96,7 +98,18 @@ impl Server {
                 settings::Compression::None => Compression::None,
                 settings::Compression::Lz4 => Compression::Lz4,
             },
+            failover: Failover::none(),
         })
+    }
+
+    /// Uses the rescue queues of these settings while RabbitMQ does not take batches. The embedded broker has none.
+    /// To be called within a runtime, whose tasks keep the connections.
+    ///
+    /// # Errors
+    /// A rescue queue that can never work.
+    pub fn with_rescue(mut self, broker: &BrokerSettings, rescue: &RescueSettings) -> anyhow::Result<Self> {
+        self.failover = Failover::open(broker, rescue).context("open the rescue queues")?;
+        Ok(self)
     }
 
     /// What the listeners listen on, in the order of the settings.
@@ -120,6 +133,7 @@ impl Server {
     /// The broker was closed, or a task ended by a bug.
     pub async fn run(self, broker: Broker, ctx: Context) -> anyhow::Result<()> {
         let mut tasks = JoinSet::new();
+        let failover = Arc::new(self.failover);
         for Listener { listening, socket } in self.listeners {
             let name = &listening.name;
             let metrics = ListenerMetrics::new(&ctx.metrics, name);
@@ -131,6 +145,7 @@ impl Server {
                     .with_context(|| format!("make a routing key of listener \"{name}\""))?,
                 compression: self.compression,
                 throttle: Throttle::default(),
+                failover: Arc::clone(&failover),
             };
             let batcher = Arc::new(Batcher::new(name, self.limits, metrics));
             tracing::info!(listener = name, addr = %listening.addr, protocol = ?listening.protocol,
@@ -138,11 +153,13 @@ impl Server {
             let span = tracing::info_span!("listener", service = "syslog-server", listener = name);
             tasks.spawn(listen(socket, batcher, publishing, ctx.stop.clone()).instrument(span));
         }
-        let health = watch_broker(broker, ctx.clone());
-        tokio::select! {
+        let ended = tokio::select! {
             ended = all(&mut tasks) => ended,
-            never = health => never,
-        }
+            // It never ends.
+            () = failover.watch(broker.state(), ctx.clone()) => Ok(()),
+        };
+        failover.close().await;
+        ended
     }
 }
 
@@ -180,20 +197,4 @@ async fn listen(
         take.in_current_span()
     });
     all(&mut tasks).await
-}
-
-/// Shows in `/readyz` whether what is taken can be published.
-async fn watch_broker(broker: Broker, ctx: Context) -> anyhow::Result<()> {
-    let component = ctx.health.component("syslog-server");
-    let mut state = broker.state();
-    loop {
-        match &*state.borrow_and_update() {
-            BrokerState::Ready => component.ready(),
-            state => component.not_ready(format!("broker: {state}")),
-        }
-        if state.changed().await.is_err() {
-            // Nobody knows more about the broker; the listeners find out what that means.
-            std::future::pending::<()>().await;
-        }
-    }
 }

@@ -32,6 +32,8 @@ const LOG_TAIL_LINES: usize = 40;
 pub enum Service {
     /// Intake.
     SyslogServer,
+    /// Rescue queues back to the broker.
+    Collector,
     /// Grammar and rules.
     Parser,
     /// Rows.
@@ -46,8 +48,9 @@ pub enum Service {
 
 impl Service {
     /// The services of a pipeline over RabbitMQ.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::SyslogServer,
+        Self::Collector,
         Self::Parser,
         Self::ShipperPgsql,
         Self::ShipperFs,
@@ -58,6 +61,7 @@ impl Service {
     pub fn name(self) -> &'static str {
         match self {
             Self::SyslogServer => "syslog-server",
+            Self::Collector => "collector",
             Self::Parser => "parser",
             Self::ShipperPgsql => "shipper-pgsql",
             Self::ShipperFs => "shipper-fs",

@@ -12,6 +12,7 @@ mod harvest;
 mod hostile;
 mod kill;
 mod many;
+mod rescue;
 mod rsyslog;
 mod rules;
 mod signals;

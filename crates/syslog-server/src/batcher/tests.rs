@@ -54,7 +54,7 @@ fn batcher(bytes_max: usize, frames_max: u32) -> Batcher {
         unconfirmed_max: 3,
     };
     let batcher = Batcher::new("test", limits, ListenerMetrics::new(&Metrics::new(), "test"));
-    batcher.set_broker_ready(true);
+    batcher.set_ready(true);
     batcher
 }
 
@@ -149,9 +149,9 @@ async fn there_is_room_while_the_broker_takes_batches_and_not_too_many_are_uncon
     assert!(!batcher.room().is_open());
     batcher.settled();
     assert!(batcher.room().is_open());
-    batcher.set_broker_ready(false);
+    batcher.set_ready(false);
     assert!(!batcher.room().is_open());
-    batcher.set_broker_ready(true);
+    batcher.set_ready(true);
     assert!(batcher.room().is_open());
 }
 

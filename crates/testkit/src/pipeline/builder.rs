@@ -129,6 +129,8 @@ protocol = "udp"
 address = "127.0.0.1:{udp}"
 [harvest]
 {harvest}
+[collector]
+{collector}
 [parser]
 {parser}
 [shipper_pgsql]
@@ -145,6 +147,7 @@ path = "events.jsonl"
             run = http(Service::Run),
             intake = http(Service::SyslogServer),
             harvest = http(Service::Harvest),
+            collector = http(Service::Collector),
             parser = http(Service::Parser),
             pgsql = http(Service::ShipperPgsql),
             files = http(Service::ShipperFs),
