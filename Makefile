@@ -19,7 +19,7 @@ MINUTES ?=
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run test torture deps lint fmt doc deny bench bench-compare flamegraph clean
+.PHONY: help run test torture stopped-shipper deps lint fmt doc deny bench bench-compare flamegraph clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ test: deps ## run every test, on private servers; installs what is missing (ARGS
 torture: deps ## break a whole pipeline by a seed and check that nothing is lost (SEED=1 ROUNDS=5 MINUTES= ARGS=...)
 	cargo build --workspace --bins --tests
 	$(TARGET)/debug/torture --seed $(SEED) --rounds $(ROUNDS) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+
+stopped-shipper: deps ## stop one shipper for two million events, while the other goes on (minutes; ARGS=...)
+	cargo build --package testkit --bins
+	$(TARGET)/debug/testkit run -- cargo test --package parser --test parking -- --ignored --nocapture $(ARGS)
 
 lint: ## check formatting, and clippy with warnings as errors
 	cargo fmt --all --check

@@ -17,6 +17,8 @@ pub struct Queue {
     pub exchange: Exchange,
     /// Which of them.
     pub binding_keys: Vec<BindingKey>,
+    /// Bindings that are taken away, should they be there: those of a queue that became [`Topology::direct`].
+    pub unbound_keys: Vec<BindingKey>,
 }
 
 impl Topology {
@@ -33,14 +35,25 @@ impl Topology {
                 name,
                 exchange,
                 binding_keys: vec![BindingKey::all()],
+                unbound_keys: Vec::new(),
             })
             .collect();
         queues.extend(shippers.into_iter().map(|(name, binding_keys)| Queue {
             name,
             exchange: Exchange::Parsed,
             binding_keys,
+            unbound_keys: Vec::new(),
         }));
         Self { queues }
+    }
+
+    /// The same with a queue that gets only what is published to it directly, and nothing from an exchange.
+    #[must_use]
+    pub fn direct(mut self, name: &QueueName) -> Self {
+        if let Some(queue) = self.queues.iter_mut().find(|queue| queue.name == *name) {
+            queue.unbound_keys = std::mem::take(&mut queue.binding_keys);
+        }
+        self
     }
 
     /// Its queues.

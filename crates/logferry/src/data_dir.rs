@@ -133,7 +133,7 @@ fn first_file(path: &Path) -> anyhow::Result<Option<String>> {
         let name = entry
             .with_context(|| format!("look into {}", path.display()))?
             .file_name();
-        if !["lost+found", LOCK, MARKER_UNDER_WAY]
+        if !["lost+found", LOCK, MARKER_UNDER_WAY, "parked"]
             .iter()
             .any(|ours| name == *ours)
         {

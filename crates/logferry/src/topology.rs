@@ -1,17 +1,26 @@
 //! Which queues the settings ask for.
 
 use broker::{BindingKey, NameError, QueueName, Topology};
-use settings::Settings;
+use settings::{Settings, WhenFull};
 
 /// The queues of all stages that have something to do: a queue that nobody takes from only fills up.
 pub(crate) fn of(settings: &Settings) -> Result<Topology, NameError> {
     let pgsql = &settings.shipper_pgsql;
     let mut shippers = vec![queue(&pgsql.queue, &pgsql.binding_keys)?];
+    let mut parking = vec![(&pgsql.queue, pgsql.when_full)];
     let fs = &settings.shipper_fs;
     if !fs.destinations.is_empty() {
         shippers.push(queue(&fs.queue, &fs.binding_keys)?);
+        parking.push((&fs.queue, fs.when_full));
     }
-    Ok(Topology::new(shippers))
+    let mut topology = Topology::new(shippers);
+    for (name, when_full) in parking {
+        // The parser publishes to it alone, to know whether it is this queue that refuses.
+        if when_full == WhenFull::Park {
+            topology = topology.direct(&QueueName::new(name)?);
+        }
+    }
+    Ok(topology)
 }
 
 fn queue(name: &str, binding_keys: &[String]) -> Result<(QueueName, Vec<BindingKey>), NameError> {

@@ -5,12 +5,15 @@
 //! confirmed all event batches that came of it. The ids of those follow from the id of the raw batch, so that a
 //! raw batch that is delivered again repeats them.
 //!
-//! It keeps nothing between batches: start more of them to parse more.
+//! It keeps nothing between batches, but what it parks for shippers whose queue is full, if the settings want that:
+//! start more of them to parse more.
 
+mod fill;
 mod labels;
 mod meters;
 mod outlet;
 mod outputs;
+mod parking;
 mod plan;
 mod pool;
 mod throttle;
@@ -29,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     meters::Meters,
     outlet::{InFlight, Outlet},
+    parking::Parking,
     plan::Plan,
     pool::Pool,
     worker::Worker,
@@ -72,7 +76,9 @@ pub async fn run(settings: &Settings, broker: Broker, ctx: Context) -> anyhow::R
 #[derive(Debug)]
 pub struct Parser {
     plan: Arc<Plan>,
-    threads: usize,
+    settings: Settings,
+    meters: Meters,
+    parking: Parking,
     prefetch: u16,
     consumer: Consumer,
     broker: Broker,
@@ -92,6 +98,8 @@ impl Parser {
             tracing::warn!(warning, "a rule compiles, but looks wrong");
         }
         let plan = Arc::new(Plan::new(settings, chain)?);
+        let meters = Meters::new(&ctx.metrics, &plan.chain);
+        let parking = Parking::start(settings, &broker, &meters).await?;
         let health = ctx.health.component(STAGE);
         health.not_ready("waiting for the broker");
         let prefetch = settings.parser.prefetch;
@@ -108,7 +116,9 @@ impl Parser {
         );
         Ok(Some(Self {
             plan,
-            threads: settings.parser.threads,
+            settings: settings.clone(),
+            meters,
+            parking,
             prefetch,
             consumer,
             broker,
@@ -123,19 +133,21 @@ impl Parser {
     /// # Errors
     /// Threads that cannot be started.
     pub async fn run(self) -> anyhow::Result<()> {
-        let meters = Meters::new(&self.ctx.metrics, &self.plan.chain);
-        let plan = self.plan;
+        let (meters, plan, settings) = (self.meters, self.plan, self.settings);
         let make = move || {
             let mut worker = Worker::new(Arc::clone(&plan));
             move |body: &[u8]| worker.parse(body)
         };
-        let pool = Pool::start(self.threads, usize::from(self.prefetch), make).context("start threads")?;
+        let pool = Pool::start(settings.parser.threads, usize::from(self.prefetch), make)
+            .context("start threads")?;
         let (in_flight, ordered) = mpsc::channel(usize::from(self.prefetch).max(1));
         let give_up = CancellationToken::new();
         let publisher = self
             .broker
             .publisher(usize::from(self.prefetch).saturating_mul(2));
-        let outlet = Outlet::new(publisher, meters.clone(), give_up.clone());
+        let mut parking = self.parking;
+        let lanes = std::mem::take(&mut parking.lanes);
+        let outlet = Outlet::new(publisher, meters.clone(), give_up.clone(), lanes);
         let feed = feed(self.consumer, &pool, in_flight, &meters, &self.ctx.stop);
         let work = async {
             tokio::join!(feed, outlet.run(ordered));
@@ -151,8 +163,10 @@ impl Parser {
             () = work => {}
             () = deadline => {}
             () = watch_broker(self.broker.state(), &self.health) => {}
+            () = fill::watch(&settings, &self.broker, &meters) => {}
         }
         self.health.not_ready("stopped");
+        parking.end().await;
         pool.stop(give_up.is_cancelled()).await;
         Ok(())
     }
@@ -175,6 +189,7 @@ async fn feed(
         };
         let Some(delivery) = delivery else { break };
         meters.stage.taken(1);
+        meters.raw_size.add(delivery.body.len());
         let parsed = pool.submit(delivery.body.clone()).await;
         if let Err(unsent) = in_flight.send(InFlight { delivery, parsed }).await {
             // The outlet ends after the feed only; the guard of the delivery gives it back.

@@ -2,15 +2,16 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use broker::QueueName;
 use parking_lot::Mutex;
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
 };
 use rules::{DEFAULT_ROUTE, ProgramFailures, RuleChain};
 use service::{Metrics, StageCounters};
 
-use crate::{STAGE, throttle::Throttle, worker::Parsed};
+use crate::{STAGE, fill::MeanSize, throttle::Throttle, worker::Parsed};
 
 /// The label of routes that rules worked out from the event: there is no end to them.
 const OTHER_ROUTE: &str = "other";
@@ -23,6 +24,19 @@ pub(crate) struct Meters {
     defects: Family<DefectLabel, Counter>,
     programs: Arc<Programs>,
     known_routes: Arc<BTreeSet<String>>,
+    parked: Family<QueueLabel, Gauge>,
+    queue_messages: Family<QueueLabel, Gauge>,
+    queue_bytes: Family<QueueLabel, Gauge>,
+    queue_bytes_max: Family<QueueLabel, Gauge>,
+    /// Of raw batches.
+    pub(crate) raw_size: Arc<MeanSize>,
+    /// Of event batches.
+    pub(crate) output_size: Arc<MeanSize>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueueLabel {
+    queue: String,
 }
 
 #[derive(Debug)]
@@ -85,7 +99,41 @@ impl Meters {
                 ),
             }),
             known_routes: Arc::new(known_routes),
+            parked: metrics.register(
+                "logferry_parked_batches",
+                "Batches that wait in this parser's file queue for room in a shipper's queue.",
+                Family::default(),
+            ),
+            queue_messages: metrics.register(
+                "logferry_queue_messages",
+                "Batches that wait in a queue; absent while it is not known.",
+                Family::default(),
+            ),
+            queue_bytes: metrics.register(
+                "logferry_queue_bytes",
+                "Their bytes; with RabbitMQ an estimate from the mean size of batches.",
+                Family::default(),
+            ),
+            queue_bytes_max: metrics.register(
+                "logferry_queue_bytes_max",
+                "The bound of a queue, at which it refuses batches.",
+                Family::default(),
+            ),
+            raw_size: Arc::default(),
+            output_size: Arc::default(),
         }
+    }
+
+    /// So many batches are parked for the shipper with this queue.
+    pub(crate) fn parked(&self, queue: &QueueName, batches: u64) {
+        set(&self.parked, queue, Some(batches));
+    }
+
+    /// How full a queue is; what is not known is not told.
+    pub(crate) fn fill(&self, queue: &QueueName, messages: Option<u64>, bytes: Option<u64>, bytes_max: u64) {
+        set(&self.queue_messages, queue, messages);
+        set(&self.queue_bytes, queue, bytes);
+        set(&self.queue_bytes_max, queue, Some(bytes_max));
     }
 
     /// What is known when a batch is parsed.
@@ -113,6 +161,21 @@ impl Meters {
             route: route.to_owned(),
         };
         self.routes.get_or_create_owned(&label).inc_by(events);
+    }
+}
+
+fn set(family: &Family<QueueLabel, Gauge>, queue: &QueueName, value: Option<u64>) {
+    let label = QueueLabel {
+        queue: queue.to_string(),
+    };
+    match value {
+        Some(value) => {
+            let value = i64::try_from(value).unwrap_or(i64::MAX);
+            family.get_or_create_owned(&label).set(value);
+        }
+        None => {
+            family.remove(&label);
+        }
     }
 }
 

@@ -15,7 +15,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{STAGE, meters::Meters, outputs::Output, pool::Outcome, throttle::Throttle, worker::Parsed};
+use crate::{
+    STAGE,
+    meters::Meters,
+    outputs::Output,
+    parking::{Lane, Taken},
+    pool::Outcome,
+    throttle::Throttle,
+    worker::Parsed,
+};
 
 /// A delivery, and what will come of it.
 #[derive(Debug)]
@@ -36,7 +44,17 @@ struct Shared {
     meters: Meters,
     /// The drain ran out of time: what is unfinished goes back.
     give_up: CancellationToken,
+    /// Shippers that get their batches by a publish of their own.
+    lanes: Vec<Lane>,
     unroutable_log: Mutex<Throttle>,
+}
+
+/// An output on its way.
+struct Sent {
+    /// To the exchange.
+    publish: Result<Confirm, PublishError>,
+    /// To the lanes of these numbers.
+    taken: Vec<(usize, Taken)>,
 }
 
 /// What becomes of the delivery; of several outputs the worst decides, and the order here is from good to bad.
@@ -51,12 +69,18 @@ enum Fate {
 }
 
 impl Outlet {
-    pub(crate) fn new(publisher: Publisher, meters: Meters, give_up: CancellationToken) -> Self {
+    pub(crate) fn new(
+        publisher: Publisher,
+        meters: Meters,
+        give_up: CancellationToken,
+        lanes: Vec<Lane>,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 publisher,
                 meters,
                 give_up,
+                lanes,
                 unroutable_log: Mutex::default(),
             }),
         }
@@ -79,7 +103,7 @@ impl Outlet {
                     shared.meters.parsed(&parsed);
                     let mut publishes = Vec::with_capacity(parsed.outputs.len());
                     for output in &parsed.outputs {
-                        publishes.push(shared.publish(&output.message).await);
+                        publishes.push(shared.send(&output.message).await);
                     }
                     settling.spawn(async move { shared.finish(delivery, parsed, publishes).await });
                 }
@@ -111,6 +135,25 @@ fn check(settled: Result<(), JoinError>) {
 }
 
 impl Shared {
+    async fn send(&self, message: &Message) -> Sent {
+        self.meters.output_size.add(message.body.len());
+        let mut taken = Vec::new();
+        let route = message.routing_key.as_str();
+        for (index, lane) in self
+            .lanes
+            .iter()
+            .enumerate()
+            .filter(|(_, lane)| lane.takes(route))
+        {
+            tokio::select! {
+                sent = lane.put(message.clone()) => taken.push((index, sent)),
+                () = self.give_up.cancelled() => break,
+            }
+        }
+        let publish = self.publish(message).await;
+        Sent { publish, taken }
+    }
+
     async fn publish(&self, message: &Message) -> Result<Confirm, PublishError> {
         tokio::select! {
             confirm = self.publisher.publish(message) => confirm,
@@ -119,14 +162,9 @@ impl Shared {
     }
 
     /// Sees each output through, then settles the delivery.
-    async fn finish(
-        &self,
-        delivery: Delivery,
-        parsed: Box<Parsed>,
-        publishes: Vec<Result<Confirm, PublishError>>,
-    ) {
+    async fn finish(&self, delivery: Delivery, parsed: Box<Parsed>, publishes: Vec<Sent>) {
         let mut fate = Fate::Secured;
-        for (output, publish) in parsed.outputs.iter().zip(publishes) {
+        for (output, Sent { publish, taken }) in parsed.outputs.iter().zip(publishes) {
             let verdict = match publish {
                 Ok(confirm) => tokio::select! {
                     verdict = confirm => verdict,
@@ -134,7 +172,15 @@ impl Shared {
                 },
                 Err(error) => Err(error),
             };
+            // A shipper with a lane has no binding; then there may be no other queue.
+            let verdict = match verdict {
+                Err(PublishError::Unroutable { .. }) if !taken.is_empty() => Ok(()),
+                verdict => verdict,
+            };
             fate = fate.max(self.secure(output, verdict, &delivery).await);
+            for (index, taken) in taken {
+                fate = fate.max(self.follow(output, index, taken, &delivery).await);
+            }
         }
         match fate {
             Fate::Secured => {
@@ -173,10 +219,40 @@ impl Shared {
                     self.meters.stage.retried(error.code(), 1);
                     verdict = self.deliver(&output.message).await;
                 }
-                Err(PublishError::Unroutable { .. }) => return self.bury(output, delivery).await,
+                Err(PublishError::Unroutable { .. }) => {
+                    let text = format!(
+                        "no queue takes events of route {:?}",
+                        output.message.routing_key.as_str()
+                    );
+                    let queue = QueueName::parser();
+                    return self.bury(output, delivery, queue.as_str(), text).await;
+                }
                 Err(error @ PublishError::TooLarge { .. }) => return Fate::Refused(error.to_string()),
                 Err(PublishError::Closed) => return Fate::GivenUp,
             }
+        }
+    }
+
+    /// Sees the copy of an output through that a lane has taken.
+    async fn follow(&self, output: &Output, index: usize, taken: Taken, delivery: &Delivery) -> Fate {
+        let verdict = tokio::select! {
+            verdict = taken => verdict.unwrap_or(Err(PublishError::Closed)),
+            () = self.give_up.cancelled() => Err(PublishError::Closed),
+        };
+        match verdict {
+            Ok(()) => Fate::Secured,
+            Err(PublishError::Unroutable { .. }) => {
+                let queue = self.lanes.get(index).map_or("", Lane::queue);
+                let text = format!("there is no queue {queue}: `logferry init` declares it");
+                self.bury(output, delivery, queue, text).await
+            }
+            Err(error @ PublishError::TooLarge { .. }) => Fate::Refused(error.to_string()),
+            Err(
+                PublishError::Closed
+                | PublishError::ConnectionLost
+                | PublishError::Nacked
+                | PublishError::TimedOut { .. },
+            ) => Fate::GivenUp,
         }
     }
 
@@ -188,7 +264,7 @@ impl Shared {
     }
 
     /// Puts events for which there is no queue among the dead letters.
-    async fn bury(&self, output: &Output, delivery: &Delivery) -> Fate {
+    async fn bury(&self, output: &Output, delivery: &Delivery, queue: &str, text: String) -> Fate {
         const REASON: &str = "unroutable";
         let route = output.message.routing_key.as_str();
         if let Some(events) = self.unroutable_log.lock().pass(output.events) {
@@ -203,11 +279,11 @@ impl Shared {
             routing_key: RoutingKey::new(&format!("{STAGE}.{REASON}")).expect("two words"),
             death: Some(Death {
                 stage: STAGE.to_owned(),
-                queue: QueueName::parser().to_string(),
+                queue: queue.to_owned(),
                 batch: delivery.id,
                 position: None,
                 reason: REASON.to_owned(),
-                text: format!("no queue takes events of route {route:?}"),
+                text,
                 at_micros: Timestamp::now().as_micros(),
                 attempts: delivery.delivery_count.saturating_add(1),
                 exchange: output.message.exchange,

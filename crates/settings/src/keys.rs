@@ -78,6 +78,8 @@ const BATCH_ABOUT: &str = "A batch that says it is larger than this when decompr
 const BINDING_ABOUT: &str =
     "Routes that go into this queue, as topic patterns: `*` is one word, `#` any number of words.";
 const BINDING_REASON: &str = "Every route.";
+const FULL_ABOUT: &str = "When the queue is full: \"wait\" holds up parsing for all shippers, \"park\" keeps its batches in a file of the parser until there is room. After a change run `logferry init` and restart `parser`.";
+const FULL_REASON: &str = "Nothing leaves the safety of the quorum queue unless somebody wants it.";
 const FACILITIES: &[&str] = &[
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
     "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
@@ -792,6 +794,20 @@ pub(crate) const SECTIONS: &[Section] = &[
                 "How event batches are packed.",
                 "Events shrink to a fraction, which saves the broker more than it costs here.",
             ),
+            key(
+                "park_bytes_max",
+                size(MIB, 1 << 50),
+                Default("8GiB"),
+                "Bytes of the batches of one shipper that this parser parks (`when_full`), in `parked` in `data_dir`. Beyond it everybody waits.",
+                "As much as the queue itself holds.",
+            ),
+            key(
+                "queue_warn_percent",
+                number(1, 100),
+                Default("80"),
+                "A queue that is as full as this is warned of in the parser's log.",
+                "Time to act before publishers are refused.",
+            ),
         ],
     },
     Section {
@@ -849,6 +865,13 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Default("[\"#\"]"),
                 BINDING_ABOUT,
                 BINDING_REASON,
+            ),
+            key(
+                "when_full",
+                Kind::Choice(&["wait", "park"]),
+                Default("wait"),
+                FULL_ABOUT,
+                FULL_REASON,
             ),
             key(
                 "prefetch",
@@ -911,6 +934,13 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Default("[\"#\"]"),
                 BINDING_ABOUT,
                 BINDING_REASON,
+            ),
+            key(
+                "when_full",
+                Kind::Choice(&["wait", "park"]),
+                Default("wait"),
+                FULL_ABOUT,
+                FULL_REASON,
             ),
             key(
                 "prefetch",

@@ -35,7 +35,7 @@ pub use crate::model::{
     ListenerSettings, LogFormat, MultilineSettings, ParserSettings, PostgresSettings, ProgramSettings,
     Protocol, RawPolicy, RescueDurability, RescueFileSettings, RescueKind, RescueRedisSettings,
     RescueSettings, ServiceSettings, Settings, ShipperFsSettings, ShipperPgsqlSettings, SqliteSettings,
-    StoreSettings, TlsServerSettings,
+    StoreSettings, TlsServerSettings, WhenFull,
 };
 pub use crate::problem::{Place, Problem, Problems};
 pub use crate::secret::Secret;

@@ -389,6 +389,10 @@ pub struct ParserSettings {
     pub batch_bytes_max: usize,
     /// `compression` of event batches.
     pub compression: Compression,
+    /// `park_bytes_max`: bytes of the batches of one shipper that this parser parks.
+    pub park_bytes_max: u64,
+    /// `queue_warn_percent`: a queue that is as full as this is warned of.
+    pub queue_warn_percent: u8,
     /// `[[parser.program]]`, in the order in which they run.
     pub programs: Vec<ProgramSettings>,
 }
@@ -415,6 +419,15 @@ pub struct ProgramSettings {
     pub source: String,
 }
 
+/// What becomes of batches for a shipper whose queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    /// Everybody waits: raw batches stay in queue `parser`.
+    Wait,
+    /// The parser parks them in a file queue of its own, from which they return in order.
+    Park,
+}
+
 /// `[shipper_pgsql]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShipperPgsqlSettings {
@@ -422,6 +435,8 @@ pub struct ShipperPgsqlSettings {
     pub queue: String,
     /// `binding_keys`: routes that this shipper takes, as topic patterns.
     pub binding_keys: Vec<String>,
+    /// `when_full`.
+    pub when_full: WhenFull,
     /// `prefetch`: batches in flight.
     pub prefetch: u16,
     /// `transaction_rows_max`: a transaction commits at this many rows.
@@ -441,6 +456,8 @@ pub struct ShipperFsSettings {
     pub queue: String,
     /// `binding_keys`: routes that this shipper takes, as topic patterns.
     pub binding_keys: Vec<String>,
+    /// `when_full`.
+    pub when_full: WhenFull,
     /// `prefetch`: batches in flight.
     pub prefetch: u16,
     /// `sync_age_max`: files are synced, and their batches acknowledged, this long after the first unsynced byte.

@@ -237,6 +237,8 @@ fn parser(section: &Section<'_>, file: Option<&Path>) -> ParserSettings {
         },
         batch_bytes_max: section.memory("batch_bytes_max"),
         compression: compression(section),
+        park_bytes_max: section.size("park_bytes_max"),
+        queue_warn_percent: section.number("queue_warn_percent"),
         programs: section
             .list("program")
             .iter()

@@ -45,6 +45,7 @@ impl Scene {
             settings: ShipperFsSettings {
                 queue: STAGE.to_owned(),
                 binding_keys: vec!["#".to_owned()],
+                when_full: settings::WhenFull::Wait,
                 prefetch: 16,
                 sync_age_max: Duration::from_millis(20),
                 sync_bytes_max: 1 << 20,

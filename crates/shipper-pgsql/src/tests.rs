@@ -62,6 +62,7 @@ impl Scene {
         let settings = ShipperPgsqlSettings {
             queue: "shipper-pgsql".to_owned(),
             binding_keys: vec!["#".to_owned()],
+            when_full: settings::WhenFull::Wait,
             prefetch: 16,
             transaction_rows_max: 1000,
             transaction_age_max: Duration::from_millis(20),

@@ -136,6 +136,13 @@ impl Declarer<'_> {
                 .await
                 .map_err(|error| refusal("binding of queue", name, &error))?;
         }
+        for key in &queue.unbound_keys {
+            let (exchange, key) = (queue.exchange.name().into(), key.as_str().into());
+            self.channel
+                .queue_unbind(name.into(), exchange, key, FieldTable::default())
+                .await
+                .map_err(|error| refusal("binding of queue", name, &error))?;
+        }
         Ok(())
     }
 

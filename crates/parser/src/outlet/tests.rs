@@ -50,7 +50,7 @@ async fn a_batch_that_brings_up_a_panic_is_a_dead_letter_and_the_others_go_on() 
     let pool = Pool::start(2, 4, make).unwrap();
     let chain = RuleChain::compile(&[]).unwrap();
     let meters = Meters::new(&Metrics::new(), &chain);
-    let outlet = Outlet::new(publisher, meters.clone(), CancellationToken::new());
+    let outlet = Outlet::new(publisher, meters.clone(), CancellationToken::new(), Vec::new());
     let mut consumer = broker.consume(&QueueName::parser(), 4, STAGE).await.unwrap();
     let (in_flight, ordered) = mpsc::channel(4);
     for _ in 0..3 {

@@ -3,7 +3,9 @@
 use std::path::{Component, Path};
 
 use crate::{
-    model::{DestinationSettings, FileCompression, FileFormat, ShipperFsSettings, ShipperPgsqlSettings},
+    model::{
+        DestinationSettings, FileCompression, FileFormat, ShipperFsSettings, ShipperPgsqlSettings, WhenFull,
+    },
     section::Section,
 };
 
@@ -11,6 +13,7 @@ pub(super) fn pgsql(section: &Section<'_>) -> ShipperPgsqlSettings {
     ShipperPgsqlSettings {
         queue: section.text("queue"),
         binding_keys: binding_keys(section),
+        when_full: when_full(section),
         prefetch: section.number("prefetch"),
         transaction_rows_max: section.number("transaction_rows_max"),
         transaction_age_max: section.duration("transaction_age_max"),
@@ -23,6 +26,7 @@ pub(super) fn fs(section: &Section<'_>) -> ShipperFsSettings {
     ShipperFsSettings {
         queue: section.text("queue"),
         binding_keys: binding_keys(section),
+        when_full: when_full(section),
         prefetch: section.number("prefetch"),
         sync_age_max: section.duration("sync_age_max"),
         sync_bytes_max: section.memory("sync_bytes_max"),
@@ -30,6 +34,13 @@ pub(super) fn fs(section: &Section<'_>) -> ShipperFsSettings {
         open_files_max: section.number("open_files_max"),
         batch_bytes_max: section.memory("batch_bytes_max"),
         destinations: section.list("destination").iter().map(destination).collect(),
+    }
+}
+
+fn when_full(section: &Section<'_>) -> WhenFull {
+    match section.text("when_full").as_str() {
+        "park" => WhenFull::Park,
+        _ => WhenFull::Wait,
     }
 }
 
