@@ -19,7 +19,7 @@ pub struct Message {
     pub routing_key: RoutingKey,
     /// What the body is.
     pub content_type: &'static str,
-    /// The payload. RabbitMQ's frames carry 131,064 bytes, so that a body of up to this many is copied the least.
+    /// The payload. AMQP frames carry 65,528 bytes of it.
     pub body: Bytes,
     /// Why it is a dead letter, if it is one.
     pub death: Option<Death>,
