@@ -27,6 +27,10 @@ const LOCK: &str = "logferry.lock";
 /// The marker while it is written, so that it is there as a whole or not at all.
 const MARKER_UNDER_WAY: &str = "logferry.data.new";
 
+/// What services put into the folder without marking it: what the parser parked, how far `harvest` is, and the rescue
+/// file.
+const OF_SERVICES: [&str; 3] = ["parked", "harvest", "rescue"];
+
 /// Logs tell about people and passwords.
 const MODE: u32 = 0o700;
 
@@ -133,9 +137,11 @@ fn first_file(path: &Path) -> anyhow::Result<Option<String>> {
         let name = entry
             .with_context(|| format!("look into {}", path.display()))?
             .file_name();
-        if !["lost+found", LOCK, MARKER_UNDER_WAY, "parked"]
+        let is_ours = |ours: &&str| name == **ours;
+        if !["lost+found", LOCK, MARKER_UNDER_WAY]
             .iter()
-            .any(|ours| name == *ours)
+            .chain(&OF_SERVICES)
+            .any(is_ours)
         {
             return Ok(Some(name.to_string_lossy().into_owned()));
         }
@@ -244,6 +250,15 @@ mod tests {
         let parent = tempfile::tempdir().expect("a folder");
         fs::create_dir(parent.path().join("lost+found")).expect("makes");
         fs::write(parent.path().join(MARKER_UNDER_WAY), "This fol").expect("writes");
+        DataDir::open(parent.path()).expect("is made ours");
+    }
+
+    #[test]
+    fn what_services_keep_there_is_no_obstacle() {
+        let parent = tempfile::tempdir().expect("a folder");
+        for name in OF_SERVICES {
+            fs::create_dir(parent.path().join(name)).expect("makes");
+        }
         DataDir::open(parent.path()).expect("is made ours");
     }
 
