@@ -23,6 +23,11 @@ pub fn after_arguments(error: &clap::Error) -> ExitCode {
     ExitCode::from(if error.use_stderr() { USAGE } else { CLEAN })
 }
 
+/// Prints a line to stderr, if it takes one: where it goes may be full, which must not decide how the process ends.
+pub(crate) fn complain(line: &str) {
+    let _printed = writeln!(io::stderr(), "{line}");
+}
+
 /// Prints a line to stdout and ends cleanly; a reader that went away, as `head` does, is no mistake.
 #[must_use]
 pub fn say(line: &str) -> ExitCode {

@@ -107,6 +107,6 @@ fn good(loaded: &Loaded) -> String {
 }
 
 fn bad_settings(problems: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("{problems}");
+    exit::complain(&problems.to_string());
     ExitCode::from(exit::SETTINGS)
 }

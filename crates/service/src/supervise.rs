@@ -74,7 +74,7 @@ fn end(name: &str, log_format: LogFormat, outcome: &Outcome) -> ExitCode {
         Outcome::NotStarted(error) => {
             // At the start somebody looks on, who is told in plain words.
             match log_format {
-                LogFormat::Text => eprintln!("{name}: cannot start: {error:#}"),
+                LogFormat::Text => exit::complain(&format!("{name}: cannot start: {error:#}")),
                 LogFormat::Json => tracing::error!(error = format!("{error:#}"), "cannot start"),
             }
             ExitCode::from(exit::START_FAILED)

@@ -140,6 +140,18 @@ fn a_log_that_cannot_be_written_stops_nothing() {
     assert_eq!(child.wait().expect("ends").code(), Some(0));
 }
 
+/// Found by torture: the text of the failure could not be written, which panicked, and the exit code was 101.
+#[test]
+fn a_failed_start_that_nobody_can_be_told_of_keeps_its_exit_code() {
+    let full = || {
+        let full = fs::File::options().write(true).open("/dev/full");
+        full.expect("Linux has it")
+    };
+    let code = |command: &mut Command| command.stderr(full()).status().expect("starts").code();
+    assert_eq!(code(idle().env("IDLE", "start")), Some(1));
+    assert_eq!(code(idle().args(["--set", "service.log_level=loud"])), Some(78));
+}
+
 #[test]
 fn a_drain_is_bounded() {
     let mut running = Running::start(
