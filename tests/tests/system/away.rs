@@ -46,7 +46,8 @@ async fn waits_and_goes_on(broker: &RabbitMq, begin: impl AsyncFnOnce(), end: im
     let narrow = free_port();
     let pipeline = Pipeline::over(&broker.url(), "embedded")
         .settings(&format!(
-            "[[syslog_server.listener]]\nname = \"narrow\"\nprotocol = \"udp\"\n\
+            "[rescue]\norder = []\n\
+             [[syslog_server.listener]]\nname = \"narrow\"\nprotocol = \"udp\"\n\
              address = \"127.0.0.1:{narrow}\"\nreceive_buffer = \"64KiB\"\n"
         ))
         .services(&services)

@@ -1,5 +1,7 @@
 //! Dead letters: looking at them, taking some away, putting them back.
 
+use std::cell::Cell;
+
 use broker::{
     Broker, BrowseError, Browser, DeadLetter, Death, Delivery, Disposition, Exchange, Letter, Place,
     PublishError, QueueName,
@@ -36,8 +38,13 @@ fn numbers(letters: &[(Place, Letter)]) -> Vec<usize> {
 }
 
 async fn all_are_back(broker: &Broker, count: usize) {
+    let seen = Cell::new(None);
     eventually(DEADLINE, async || {
-        broker.fill(&QueueName::dead()).await.unwrap().ready == count as u64
+        let ready = broker.fill(&QueueName::dead()).await.unwrap().ready;
+        if seen.replace(Some(ready)) != Some(ready) {
+            eprintln!("{ready} of {count} are back");
+        }
+        ready == count as u64
     })
     .await;
 }

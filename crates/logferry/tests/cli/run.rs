@@ -140,7 +140,12 @@ async fn the_servers_of_the_settings_are_used() {
     let run = Run::start(&fixture).await;
     run.send("<13>1 - web01 app - - - over rabbits and elephants\n");
     found(&fixture, "rabbits", 1).await;
-    assert_eq!(fixture.names(), ["logferry.toml"], "no data folder is needed");
+    // The data folder holds the rescue file, and no queues or events of its own.
+    assert_eq!(fixture.names(), ["logferry.toml", "data"]);
+    for embedded in ["queues", "store"] {
+        let path = fixture.path(&format!("data/{embedded}"));
+        assert!(!path.exists(), "{} is there", path.display());
+    }
     run.stop(Signal::SIGTERM);
 }
 
