@@ -60,17 +60,22 @@ fn a_dropped_database_is_gone() {
     assert_eq!(query(&stays, &count), "0");
 }
 
+/// A killed server's children hold its socket for a moment longer.
+async fn is_silent(port: u16) {
+    eventually(PATIENCE, || async { !listens(port) }).await;
+}
+
 #[tokio::test]
 async fn postgres_keeps_committed_rows_through_a_crash() {
     let server = Postgres::start_private().await;
     let database = server.database();
     query(&database, "CREATE TABLE t AS SELECT 7 AS n");
     server.kill().await;
-    assert!(!listens(server.port()));
+    is_silent(server.port()).await;
     server.start().await;
     assert_eq!(query(&database, "SELECT n FROM t"), "7");
     server.stop().await;
-    assert!(!listens(server.port()));
+    is_silent(server.port()).await;
     server.start().await;
     assert_eq!(query(&database, "SELECT n FROM t"), "7");
 }
@@ -85,7 +90,7 @@ async fn redis_comes_back_on_its_port() {
         } else {
             server.stop().await
         }
-        assert!(!listens(server.port()));
+        is_silent(server.port()).await;
         server.start().await;
     }
     assert!(listens(server.port()));
@@ -102,11 +107,11 @@ async fn rabbitmq_keeps_its_data_through_a_crash() {
     assert!(server.ctl(&["status"]).await.contains("Free disk space alarm"));
     server.set_disk_alarm(false).await;
     server.kill().await;
-    assert!(!listens(server.port()));
+    is_silent(server.port()).await;
     server.start().await;
     assert!(server.ctl(&["list_vhosts"]).await.contains(vhost.name()));
     server.stop().await;
-    assert!(!listens(server.port()));
+    is_silent(server.port()).await;
 }
 
 /// The whole chain on a killed owner: `testkit run` is what a test process is, too.
