@@ -13,6 +13,14 @@ pub enum RescueError {
         /// What is wrong with it.
         problem: String,
     },
+    /// What `rescue.tls_ca_file` names cannot be used.
+    #[error("rescue.tls_ca_file {path:?} cannot be used: {problem}")]
+    CaFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        problem: String,
+    },
     /// There is no connection to Redis; attempts go on in the background.
     #[error("Redis at {address} cannot be reached: {problem}")]
     Unreachable {

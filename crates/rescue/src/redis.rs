@@ -6,6 +6,7 @@
 mod entry;
 mod session;
 mod supervisor;
+mod tls;
 mod trust;
 
 use std::{sync::Arc, time::Duration};

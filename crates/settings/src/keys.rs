@@ -287,6 +287,15 @@ pub(crate) const SECTIONS: &[Section] = &[
                 "None: the file alone.",
             ),
             key(
+                "tls_ca_file",
+                Kind::File,
+                Nothing {
+                    example: "redis-ca.pem",
+                },
+                "Trust this CA (PEM) for `rediss://` instead of the system's.",
+                "The system's trust store.",
+            ),
+            key(
                 "durability",
                 Kind::Choice(&["synced", "accepted"]),
                 Default("synced"),

@@ -123,6 +123,8 @@ pub enum RescueKind {
 pub struct RescueRedisSettings {
     /// `url`: `redis://…` or `rediss://…`.
     pub url: Secret,
+    /// `tls_ca_file`: trust this CA instead of the system's.
+    pub tls_ca_file: Option<PathBuf>,
     /// `key`: the name of the stream; other keys begin with it.
     pub key: String,
     /// `redis_bytes_max`: bytes that may wait in Redis.

@@ -18,7 +18,10 @@ use settings::{RescueDurability, RescueRedisSettings};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::trust::{self, Promise};
+use super::{
+    tls,
+    trust::{self, Promise},
+};
 use crate::error::RescueError;
 
 /// Sockets of one connection.
@@ -56,9 +59,18 @@ impl fmt::Debug for Lane {
 
 impl Target {
     pub(super) fn new(settings: &RescueRedisSettings, timeout: Duration) -> Result<Self, RescueError> {
-        let config = Config::from_url(settings.url.expose()).map_err(|error| RescueError::Url {
+        let url = settings.url.expose();
+        // The rest of the address is the same, and whom to trust is ours to say.
+        let plain = url
+            .strip_prefix("rediss://")
+            .map(|rest| format!("redis://{rest}"));
+        let parsed = Config::from_url(plain.as_deref().unwrap_or(url));
+        let mut config = parsed.map_err(|error| RescueError::Url {
             problem: error.details().to_owned(),
         })?;
+        if plain.is_some() {
+            config.tls = Some(tls::config(settings.tls_ca_file.as_deref())?);
+        }
         let hosts: Vec<_> = config.server.hosts().iter().map(ToString::to_string).collect();
         let address = format!("{}, database {}", hosts.join(","), config.database.unwrap_or(0));
         Ok(Self {
@@ -73,6 +85,17 @@ impl Target {
         RescueError::Unreachable {
             address: self.address.clone(),
             problem: problem.to_owned(),
+        }
+    }
+
+    /// As [`problem`], with what the settings may have to do with it.
+    fn not_connected(&self, error: &Error) -> RescueError {
+        match problem(self, error) {
+            RescueError::Unreachable { address, mut problem } => {
+                problem.push_str(tls::hint(self.config.tls.is_some(), &problem));
+                RescueError::Unreachable { address, problem }
+            }
+            told => told,
         }
     }
 
@@ -132,7 +155,7 @@ impl Session {
             let client = target.client().map_err(|error| problem(target, &error))?;
             let connected = timeout(target.timeout, client.init());
             let connected = connected.await.map_err(|_elapsed| target.timed_out())?;
-            connections.push(connected.map_err(|error| problem(target, &error))?);
+            connections.push(connected.map_err(|error| target.not_connected(&error))?);
             lanes.push(Lane {
                 client,
                 answered: AtomicU64::new(0),

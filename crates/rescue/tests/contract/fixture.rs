@@ -156,13 +156,14 @@ pub(crate) async fn command(client: &Client, name: &'static str, words: &[&str])
     client.custom(command, words).await.unwrap()
 }
 
-fn settings(kind: RescueKind, url: Option<&str>, prefix: &str) -> RescueSettings {
+pub(crate) fn settings(kind: RescueKind, url: Option<&str>, prefix: &str) -> RescueSettings {
     RescueSettings {
         order: vec![kind],
         patience: Duration::ZERO,
         timeout: DEADLINE,
         redis: url.map(|url| RescueRedisSettings {
             url: Secret::new(url.to_owned()),
+            tls_ca_file: None,
             key: format!("{prefix}rescue"),
             bytes_max: 64 << 20,
             durability: RescueDurability::Synced,

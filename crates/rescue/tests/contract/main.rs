@@ -11,6 +11,7 @@ mod file;
 mod fixture;
 mod redis;
 mod suite;
+mod tls;
 
 use fixture::Fixture;
 

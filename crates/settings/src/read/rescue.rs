@@ -13,12 +13,14 @@ use crate::{
 pub(super) fn rescue(section: &Section<'_>, data_dir: &Path) -> RescueSettings {
     // Read without a `url` too, so that mistakes are told.
     let (key, bytes_max) = (section.text("key"), section.size("redis_bytes_max"));
+    let tls_ca_file = section.path("tls_ca_file");
     let durability = match section.text("durability").as_str() {
         "accepted" => RescueDurability::Accepted,
         _ => RescueDurability::Synced,
     };
     let redis = section.url("url").map(|url| RescueRedisSettings {
         url,
+        tls_ca_file,
         key,
         bytes_max,
         durability,

@@ -113,7 +113,8 @@ fn a_file_is_read() {
         url = "amqp://logferry:pass@rabbit:5672/logs"
         tls_ca_file = "Cargo.toml"
         [rescue]
-        url = "redis://localhost/1"
+        url = "rediss://localhost/1"
+        tls_ca_file = "src/lib.rs"
         [store]
         url = "postgresql://logferry:pass@pg1:5432,pg2/logferry?target_session_attrs=read-write"
         partition = "hour"
