@@ -1,5 +1,6 @@
 //! The functions that programs may call: VRL's, without a few that do not fit, and ours, a module for each.
 
+mod action;
 mod drop;
 mod name;
 mod route;
@@ -13,6 +14,8 @@ use vrl::{
     compiler::Function,
     path::{OwnedTargetPath, OwnedValuePath},
 };
+
+use self::action::Action;
 
 /// Functions of VRL that rules do not have, and why.
 const LEFT_OUT: [&str; 12] = [
@@ -41,10 +44,10 @@ pub(crate) fn all() -> Vec<Box<dyn Function>> {
     let mut functions = vrl::stdlib::all();
     functions.retain(|function| !LEFT_OUT.contains(&function.identifier()));
     functions.extend([
-        Box::new(tag::Tag) as Box<dyn Function>,
-        Box::new(untag::Untag),
-        Box::new(route::Route),
-        Box::new(drop::Drop),
+        Box::new(Action(tag::Tag)) as Box<dyn Function>,
+        Box::new(Action(untag::Untag)),
+        Box::new(Action(route::Route)),
+        Box::new(Action(drop::Drop)),
         Box::new(set::Set),
     ]);
     functions

@@ -1,64 +1,29 @@
 //! `drop("reason")`: the end of the event.
 
-use vrl::{
-    compiler::{Category, prelude::*},
-    value::Value,
-};
+use vrl::{compiler::prelude::*, value::Value};
 
 use super::{
     DROP, Declared,
+    action::Act,
     name::{NAME_RULE, constant, is_name},
 };
-
-const PARAMETERS: &[Parameter] = &[Parameter::required(
-    "reason",
-    kind::BYTES,
-    "What the drop is counted under; a constant.",
-)];
 
 /// The function.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Drop;
 
-impl Function for Drop {
-    fn identifier(&self) -> &'static str {
-        "drop"
-    }
+impl Act for Drop {
+    const NAME: &'static str = "drop";
+    const SUMMARY: &'static str = "drop the event and count it";
+    const USAGE: &'static str =
+        "Drops the event, counted under the reason. Neither the rest of the program nor later programs run.";
+    const PARAMETERS: &'static [Parameter] = &[Parameter::required(
+        "reason",
+        kind::BYTES,
+        "What the drop is counted under; a constant.",
+    )];
 
-    fn summary(&self) -> &'static str {
-        "drop the event and count it"
-    }
-
-    fn usage(&self) -> &'static str {
-        "Drops the event, counted under the reason. Neither the rest of the program nor later programs run."
-    }
-
-    fn category(&self) -> &'static str {
-        Category::System.as_ref()
-    }
-
-    fn return_kind(&self) -> u16 {
-        kind::NULL
-    }
-
-    fn pure(&self) -> bool {
-        false
-    }
-
-    fn parameters(&self) -> &'static [Parameter] {
-        PARAMETERS
-    }
-
-    fn examples(&self) -> &'static [Example] {
-        &[]
-    }
-
-    fn compile(
-        &self,
-        state: &TypeState,
-        ctx: &mut FunctionCompileContext,
-        arguments: ArgumentList,
-    ) -> Compiled {
+    fn compile(state: &TypeState, ctx: &mut FunctionCompileContext, arguments: &ArgumentList) -> Compiled {
         let reason = arguments.required("reason");
         let Some(reason) = constant("reason", reason.as_ref(), state, is_name, NAME_RULE)? else {
             return Err(function::Error::ExpectedStaticExpression {

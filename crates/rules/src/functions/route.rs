@@ -1,60 +1,25 @@
 //! `route("name")`: where the event goes.
 
-use vrl::{
-    compiler::{Category, prelude::*},
-    value::Value,
-};
+use vrl::{compiler::prelude::*, value::Value};
 
 use super::{
     Declared, ROUTE,
+    action::Act,
     name::{NAME_RULE, constant, is_name},
 };
-
-const PARAMETERS: &[Parameter] = &[Parameter::required("name", kind::BYTES, "The route.")];
 
 /// The function.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Route;
 
-impl Function for Route {
-    fn identifier(&self) -> &'static str {
-        "route"
-    }
+impl Act for Route {
+    const NAME: &'static str = "route";
+    const SUMMARY: &'static str = "send the event by a route";
+    const USAGE: &'static str =
+        "Sends the event by the named route instead of `default`. The last call wins.";
+    const PARAMETERS: &'static [Parameter] = &[Parameter::required("name", kind::BYTES, "The route.")];
 
-    fn summary(&self) -> &'static str {
-        "send the event by a route"
-    }
-
-    fn usage(&self) -> &'static str {
-        "Sends the event by the named route instead of `default`. The last call wins."
-    }
-
-    fn category(&self) -> &'static str {
-        Category::System.as_ref()
-    }
-
-    fn return_kind(&self) -> u16 {
-        kind::NULL
-    }
-
-    fn pure(&self) -> bool {
-        false
-    }
-
-    fn parameters(&self) -> &'static [Parameter] {
-        PARAMETERS
-    }
-
-    fn examples(&self) -> &'static [Example] {
-        &[]
-    }
-
-    fn compile(
-        &self,
-        state: &TypeState,
-        ctx: &mut FunctionCompileContext,
-        arguments: ArgumentList,
-    ) -> Compiled {
+    fn compile(state: &TypeState, ctx: &mut FunctionCompileContext, arguments: &ArgumentList) -> Compiled {
         let name = arguments.required("name");
         let constant = constant("name", name.as_ref(), state, is_name, NAME_RULE)?;
         if let Some(name) = constant.as_ref().and_then(Value::to_str_lossy)

@@ -1,64 +1,29 @@
 //! `tag("a")`, `tag(["a", "b"])`: gives the event labels.
 
-use vrl::{
-    compiler::{Category, prelude::*},
-    value::Value,
-};
+use vrl::{compiler::prelude::*, value::Value};
 
 use super::{
     TAGS,
+    action::Act,
     name::{TAG_RULE, constant, is_tag},
 };
-
-const PARAMETERS: &[Parameter] =
-    &[
-        Parameter::required("tag", kind::BYTES | kind::ARRAY, "A tag or a list of tags.")
-            .with_element_kind(kind::BYTES),
-    ];
 
 /// The function.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tag;
 
-impl Function for Tag {
-    fn identifier(&self) -> &'static str {
-        "tag"
-    }
+impl Act for Tag {
+    const NAME: &'static str = "tag";
+    const SUMMARY: &'static str = "give the event a tag";
+    const USAGE: &'static str =
+        "Adds a tag, or a list of tags, to `.tags`. A tag that is there already is not added again.";
+    const PARAMETERS: &'static [Parameter] =
+        &[
+            Parameter::required("tag", kind::BYTES | kind::ARRAY, "A tag or a list of tags.")
+                .with_element_kind(kind::BYTES),
+        ];
 
-    fn summary(&self) -> &'static str {
-        "give the event a tag"
-    }
-
-    fn usage(&self) -> &'static str {
-        "Adds a tag, or a list of tags, to `.tags`. A tag that is there already is not added again."
-    }
-
-    fn category(&self) -> &'static str {
-        Category::System.as_ref()
-    }
-
-    fn return_kind(&self) -> u16 {
-        kind::NULL
-    }
-
-    fn pure(&self) -> bool {
-        false
-    }
-
-    fn parameters(&self) -> &'static [Parameter] {
-        PARAMETERS
-    }
-
-    fn examples(&self) -> &'static [Example] {
-        &[]
-    }
-
-    fn compile(
-        &self,
-        state: &TypeState,
-        _: &mut FunctionCompileContext,
-        arguments: ArgumentList,
-    ) -> Compiled {
+    fn compile(state: &TypeState, _: &mut FunctionCompileContext, arguments: &ArgumentList) -> Compiled {
         let tag = arguments.required("tag");
         let constant = constant("tag", tag.as_ref(), state, is_tag, TAG_RULE)?;
         Ok(TagFn { tag, constant }.as_expr())

@@ -1,56 +1,25 @@
 //! `untag("a")`, `untag(["a", "b"])`: takes labels away.
 
-use vrl::{
-    compiler::{Category, prelude::*},
-    value::Value,
-};
+use vrl::{compiler::prelude::*, value::Value};
 
-use super::TAGS;
-
-const PARAMETERS: &[Parameter] =
-    &[
-        Parameter::required("tag", kind::BYTES | kind::ARRAY, "A tag or a list of tags.")
-            .with_element_kind(kind::BYTES),
-    ];
+use super::{TAGS, action::Act};
 
 /// The function.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Untag;
 
-impl Function for Untag {
-    fn identifier(&self) -> &'static str {
-        "untag"
-    }
+impl Act for Untag {
+    const NAME: &'static str = "untag";
+    const SUMMARY: &'static str = "take a tag away";
+    const USAGE: &'static str =
+        "Removes a tag, or a list of tags, from `.tags`. A tag that is not there is no error.";
+    const PARAMETERS: &'static [Parameter] =
+        &[
+            Parameter::required("tag", kind::BYTES | kind::ARRAY, "A tag or a list of tags.")
+                .with_element_kind(kind::BYTES),
+        ];
 
-    fn summary(&self) -> &'static str {
-        "take a tag away"
-    }
-
-    fn usage(&self) -> &'static str {
-        "Removes a tag, or a list of tags, from `.tags`. A tag that is not there is no error."
-    }
-
-    fn category(&self) -> &'static str {
-        Category::System.as_ref()
-    }
-
-    fn return_kind(&self) -> u16 {
-        kind::NULL
-    }
-
-    fn pure(&self) -> bool {
-        false
-    }
-
-    fn parameters(&self) -> &'static [Parameter] {
-        PARAMETERS
-    }
-
-    fn examples(&self) -> &'static [Example] {
-        &[]
-    }
-
-    fn compile(&self, _: &TypeState, _: &mut FunctionCompileContext, arguments: ArgumentList) -> Compiled {
+    fn compile(_: &TypeState, _: &mut FunctionCompileContext, arguments: &ArgumentList) -> Compiled {
         Ok(UntagFn {
             tag: arguments.required("tag"),
         }
