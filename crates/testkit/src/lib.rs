@@ -37,6 +37,7 @@ pub mod rsyslog;
 mod http;
 mod programs;
 mod server;
+mod shared;
 
 pub use certificates::{Authority, Issued};
 pub use eventually::{Probe, eventually};

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use crate::programs::Program;
 use crate::server::{self, Server, blocking, or_fail};
+use crate::shared::Shared;
 use crate::{env, free_port};
 
 const FOLDERS: &[&str] = &[
@@ -347,31 +348,14 @@ fn psql(url: &str, command: &str) -> anyhow::Result<String> {
     String::from_utf8(output.stdout).context("read the answer of psql")
 }
 
-struct Shared {
-    base_url: String,
-    /// Keeps the server alive; absent when `testkit run` owns it.
-    _server: Option<Postgres>,
-}
-
 pub(crate) fn shared_database() -> anyhow::Result<Database> {
-    static SHARED: OnceLock<Result<Shared, String>> = OnceLock::new();
-    let shared = SHARED.get_or_init(|| find_or_start().map_err(|error| format!("{error:#}")));
-    match shared {
-        Ok(shared) => Database::create(&shared.base_url),
-        Err(error) => bail!("{error}"),
-    }
-}
-
-fn find_or_start() -> anyhow::Result<Shared> {
-    if let Ok(base_url) = std::env::var(env::POSTGRES_URL) {
-        return Ok(Shared {
-            base_url,
-            _server: None,
-        });
-    }
-    let server = Postgres::launch()?;
-    Ok(Shared {
-        base_url: server.base_url(),
-        _server: Some(server),
-    })
+    static SHARED: Shared<String, Postgres> = Shared::new();
+    let base_url = SHARED.address(
+        || Ok(std::env::var(env::POSTGRES_URL).ok()),
+        || {
+            let server = Postgres::launch()?;
+            Ok((server.base_url(), server))
+        },
+    )?;
+    Database::create(base_url)
 }

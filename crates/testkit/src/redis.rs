@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use crate::certificates::Issued;
 use crate::programs::Program;
 use crate::server::{self, Server, blocking, or_fail};
+use crate::shared::Shared;
 use crate::{env, free_port};
 
 const REDIS: Program = Program {
@@ -245,28 +246,14 @@ fn port_of(url: &str) -> anyhow::Result<u16> {
     Ok(port.trim_end_matches('/').parse()?)
 }
 
-struct Shared {
-    url: String,
-    /// Keeps the server alive; absent when `testkit run` owns it.
-    _server: Option<Redis>,
-}
-
 pub(crate) fn shared_prefix() -> anyhow::Result<KeyPrefix> {
-    static SHARED: OnceLock<Result<Shared, String>> = OnceLock::new();
-    let shared = SHARED.get_or_init(|| find_or_start().map_err(|error| format!("{error:#}")));
-    match shared {
-        Ok(shared) => Ok(KeyPrefix::new(&shared.url)),
-        Err(error) => bail!("{error}"),
-    }
-}
-
-fn find_or_start() -> anyhow::Result<Shared> {
-    if let Ok(url) = std::env::var(env::REDIS_URL) {
-        return Ok(Shared { url, _server: None });
-    }
-    let server = Redis::launch()?;
-    Ok(Shared {
-        url: server.url(),
-        _server: Some(server),
-    })
+    static SHARED: Shared<String, Redis> = Shared::new();
+    let url = SHARED.address(
+        || Ok(std::env::var(env::REDIS_URL).ok()),
+        || {
+            let server = Redis::launch()?;
+            Ok((server.url(), server))
+        },
+    )?;
+    Ok(KeyPrefix::new(url))
 }

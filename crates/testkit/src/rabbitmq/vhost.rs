@@ -1,11 +1,10 @@
 //! Vhosts: what a test has of a RabbitMQ that it shares with others.
 
-use std::sync::OnceLock;
-
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 use super::RabbitMq;
 use crate::server::or_fail;
+use crate::shared::Shared;
 use crate::{env, http};
 
 /// A vhost that only this test uses; deleted, with its queues and connections, on drop.
@@ -66,37 +65,22 @@ impl Drop for RabbitVhost {
     }
 }
 
-struct Shared {
-    base_url: String,
-    api: u16,
-    /// Keeps the server alive; absent when `testkit run` owns it.
-    _server: Option<RabbitMq>,
-}
-
 pub(crate) fn shared_vhost() -> anyhow::Result<RabbitVhost> {
-    static SHARED: OnceLock<Result<Shared, String>> = OnceLock::new();
-    let shared = SHARED.get_or_init(|| find_or_start().map_err(|error| format!("{error:#}")));
-    match shared {
-        Ok(shared) => RabbitVhost::create(&shared.base_url, shared.api),
-        Err(error) => bail!("{error}"),
-    }
+    static SHARED: Shared<(String, u16), RabbitMq> = Shared::new();
+    let (base_url, api) = SHARED.address(given, || {
+        let server = RabbitMq::launch()?;
+        Ok(((server.base_url(), server.ports.api), server))
+    })?;
+    RabbitVhost::create(base_url, *api)
 }
 
-fn find_or_start() -> anyhow::Result<Shared> {
-    if let (Ok(base_url), Ok(api)) = (std::env::var(env::RABBITMQ_URL), std::env::var(env::RABBITMQ_API)) {
-        let (_, port) = api
-            .rsplit_once(':')
-            .context("find the port of the management API")?;
-        return Ok(Shared {
-            base_url,
-            api: port.parse()?,
-            _server: None,
-        });
-    }
-    let server = RabbitMq::launch()?;
-    Ok(Shared {
-        base_url: server.base_url(),
-        api: server.ports.api,
-        _server: Some(server),
-    })
+/// The base URL and the port of the management API.
+fn given() -> anyhow::Result<Option<(String, u16)>> {
+    let (Ok(base_url), Ok(api)) = (std::env::var(env::RABBITMQ_URL), std::env::var(env::RABBITMQ_API)) else {
+        return Ok(None);
+    };
+    let (_, port) = api
+        .rsplit_once(':')
+        .context("find the port of the management API")?;
+    Ok(Some((base_url, port.parse()?)))
 }
