@@ -13,8 +13,15 @@ use super::{PAGE_ROWS, show::Show};
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Rows are committed a little out of order: by several writers, after retries, from hosts with clocks of their
-/// own. What comes later than this after its neighbours is found by a search only.
-const OVERLAP_MICROS: i64 = 10_000_000;
+/// own. What comes ten seconds after its neighbours is found yet: this is as much, and the time between two looks
+/// that go back so far. What comes later is found by a search only.
+const OVERLAP_MICROS: i64 = 15_000_000;
+
+/// How far the looks between them go back, which do not read the same rows again and again.
+const SHORT_OVERLAP_MICROS: i64 = 1_000_000;
+
+/// One look of so many goes back far.
+const LOOKS: u32 = 10;
 
 /// Shows the newest `rows` and then, for good, what comes in.
 pub(super) async fn follow(
@@ -60,7 +67,7 @@ async fn each_new(
     seen: &mut Seen,
     mut show: impl FnMut(&[StoredEvent]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let from = Some(seen.overlap_from());
+    let from = Some(seen.look_from());
     let mut request = SearchRequest {
         from,
         order: Order::OldestFirst,
@@ -96,6 +103,7 @@ struct Seen {
     ids: HashMap<EventId, i64>,
     asked_from: Timestamp,
     newest: i64,
+    looks: u32,
 }
 
 impl Seen {
@@ -105,11 +113,23 @@ impl Seen {
             ids: HashMap::new(),
             asked_from,
             newest: Timestamp::now().as_micros(),
+            looks: 0,
         }
     }
 
-    fn overlap_from(&self) -> Timestamp {
-        Timestamp::from_micros(self.newest.saturating_sub(OVERLAP_MICROS)).max(self.asked_from)
+    /// Where the next look begins.
+    fn look_from(&mut self) -> Timestamp {
+        let is_far = self.looks.is_multiple_of(LOOKS);
+        self.looks = self.looks.wrapping_add(1);
+        self.back(if is_far {
+            OVERLAP_MICROS
+        } else {
+            SHORT_OVERLAP_MICROS
+        })
+    }
+
+    fn back(&self, micros: i64) -> Timestamp {
+        Timestamp::from_micros(self.newest.saturating_sub(micros)).max(self.asked_from)
     }
 
     /// Whether the row was not seen, which it is from now on.
@@ -120,7 +140,27 @@ impl Seen {
     }
 
     fn forget_old(&mut self) {
-        let oldest = self.overlap_from().as_micros();
+        let oldest = self.back(OVERLAP_MICROS).as_micros();
         self.ids.retain(|_, at| *at >= oldest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_look_of_ten_goes_back_far_and_none_before_what_was_asked_for() {
+        let mut seen = Seen::new(None);
+        let newest = seen.newest;
+        let looks: Vec<_> = (0..11).map(|_| newest - seen.look_from().as_micros()).collect();
+        let mut expected = vec![SHORT_OVERLAP_MICROS; 11];
+        for far in expected.iter_mut().step_by(10) {
+            *far = OVERLAP_MICROS;
+        }
+        assert_eq!(looks, expected);
+
+        let asked_from = Timestamp::from_micros(newest + 1_000_000);
+        assert_eq!(Seen::new(Some(asked_from)).look_from(), asked_from);
     }
 }
