@@ -10,6 +10,7 @@
 mod carrier;
 mod folder;
 mod identity;
+mod import;
 mod meters;
 mod progress;
 mod reader;
@@ -17,6 +18,7 @@ mod scan;
 mod settle;
 mod source;
 mod watch;
+mod whole;
 
 use std::{future::pending, sync::Arc};
 
@@ -28,13 +30,16 @@ use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-pub use crate::progress::{Progress, ProgressError};
 use crate::{
     carrier::{Carrier, blocking},
     folder::Folder,
     meters::{Meters, STAGE},
     reader::Plan,
     scan::Scanner,
+};
+pub use crate::{
+    import::{Imported, Importer},
+    progress::{Progress, ProgressError},
 };
 
 /// How much of the grace a drain may use before what is not confirmed is left for the next start.

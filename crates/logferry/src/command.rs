@@ -23,8 +23,13 @@ pub(crate) struct DataArgs {
 
 impl DataArgs {
     pub(crate) fn load(&self) -> Result<Loaded, Problems> {
-        let data = self.data.iter().map(|dir| ("data_dir".to_owned(), dir.clone()));
-        self.settings.load(data.collect())
+        self.load_with(Vec::new())
+    }
+
+    /// The same with `stronger` keys over all others.
+    pub(crate) fn load_with(&self, mut stronger: Vec<(String, String)>) -> Result<Loaded, Problems> {
+        stronger.extend(self.data.iter().map(|dir| ("data_dir".to_owned(), dir.clone())));
+        self.settings.load(stronger)
     }
 }
 

@@ -2,6 +2,7 @@
 //! never touched.
 
 use std::{
+    fmt,
     fs::{self, File, TryLockError},
     io::{ErrorKind, Read, Seek, Write},
     os::unix::fs::DirBuilderExt,
@@ -27,9 +28,9 @@ const LOCK: &str = "logferry.lock";
 /// The marker while it is written, so that it is there as a whole or not at all.
 const MARKER_UNDER_WAY: &str = "logferry.data.new";
 
-/// What services put into the folder without marking it: what the parser parked, how far `harvest` is, and the rescue
-/// file.
-const OF_SERVICES: [&str; 3] = ["parked", "harvest", "rescue"];
+/// What services put into the folder without marking it: what the parser parked, how far `harvest` and imports are,
+/// and the rescue file.
+const OF_SERVICES: [&str; 4] = ["parked", "harvest", "import", "rescue"];
 
 /// Logs tell about people and passwords.
 const MODE: u32 = 0o700;
@@ -44,6 +45,25 @@ pub(crate) struct DataDir {
     path: PathBuf,
     /// Unlocked by the system when it is closed, whatever happens to the process.
     _lock: File,
+}
+
+/// Another process has the folder.
+#[derive(Debug)]
+pub(crate) struct InUse {
+    shown: String,
+    holder: String,
+}
+
+impl std::error::Error for InUse {}
+
+impl fmt::Display for InUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { shown, holder } = self;
+        write!(
+            f,
+            "the data folder {shown} is in use by another logferry{holder}: stop that one, or {OTHER}"
+        )
+    }
 }
 
 impl DataDir {
@@ -183,7 +203,10 @@ fn lock(path: &Path) -> anyhow::Result<File> {
             } else {
                 format!(" (process {holder})")
             };
-            bail!("the data folder {shown} is in use by another logferry{holder}: stop that one, or {OTHER}");
+            return Err(anyhow::Error::new(InUse {
+                shown: shown.to_string(),
+                holder,
+            }));
         }
         Err(TryLockError::Error(error)) => {
             return Err(error).with_context(|| format!("lock the data folder {shown}: {OTHER}"));

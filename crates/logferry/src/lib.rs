@@ -1,4 +1,4 @@
-//! The command people type: run, check, init, send, search, dead, bench.
+//! The command people type: run, check, init, send, harvest, search, dead, bench.
 //!
 //! Each command is a module with its arguments and a `main` that gives the exit code; what they do is the matter of the other
 //! crates.
@@ -8,6 +8,7 @@ mod check;
 mod command;
 mod data_dir;
 mod dead;
+mod harvest;
 mod init;
 mod run;
 mod search;
@@ -41,6 +42,7 @@ enum Command {
     Bench(bench::BenchArgs),
     Check(check::CheckArgs),
     Dead(dead::DeadArgs),
+    Harvest(harvest::HarvestArgs),
     Init(init::InitArgs),
     Run(run::RunArgs),
     Search(search::SearchArgs),
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => args.main(),
         Command::Check(args) => args.main(),
         Command::Dead(args) => args.main(),
+        Command::Harvest(args) => args.main(),
         Command::Init(args) => args.main(),
         Command::Run(args) => args.main(),
         Command::Search(args) => args.main(),

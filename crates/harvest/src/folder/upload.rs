@@ -4,13 +4,13 @@ use std::{fs::File, path::Path, sync::Arc};
 
 use super::{Folder, Outcome};
 use crate::{
-    carrier::{Carried, CarryError, blocking},
+    carrier::blocking,
     identity::{Fingerprint, Identity},
     meters::What,
     progress::Record,
-    reader::{AtEnd, Reader},
     scan::FileState,
     settle::{Settled, settle},
+    whole::{Read, carry, recognise},
 };
 
 /// Takes the file at `path`.
@@ -49,7 +49,7 @@ async fn try_take(folder: &Arc<Folder>, path: &Path, identity: Identity) -> anyh
         return Ok(Outcome::Gone);
     };
     if record.finished_size != Some(state.size) {
-        let flaw = match carry(folder, path, file, &mut state, &mut record).await? {
+        let flaw = match carry(&folder.carrier, &folder.plan, path, file, &mut state, &mut record).await? {
             Read::Stopped => return Ok(Outcome::Failed),
             Read::Truncated(file) => {
                 folder.carrier.meters.file(What::Truncated);
@@ -93,112 +93,8 @@ fn open(folder: &Folder, path: &Path, identity: Identity) -> anyhow::Result<Opti
     let (progress, name) = (&folder.carrier.progress, &folder.settings.name);
     let meters = &folder.carrier.meters;
     let state = FileState::of(&metadata);
-    let begin = |file: &File| -> anyhow::Result<Record> {
-        Ok(progress.begin(name, identity, Fingerprint::read(file)?)?)
-    };
-    let record = match progress.find(name, identity)? {
-        None => begin(&file)?,
-        Some(record) => {
-            let (is_same, fingerprint) = record.fingerprint.compare(&file)?;
-            let finished = record.finished_size;
-            if !is_same || finished.is_some_and(|size| state.size < size) {
-                if finished.is_some_and(|size| state.size < size) {
-                    meters.file(What::Truncated);
-                    tracing::warn!(
-                        ?path,
-                        "file has less than when it was taken: it is taken as a new one"
-                    );
-                }
-                begin(&file)?
-            } else {
-                if finished.is_some_and(|size| state.size > size) {
-                    meters.file(What::Grown);
-                    tracing::warn!(?path, "file has more than when it was taken: the rest is taken");
-                }
-                if fingerprint != record.fingerprint {
-                    progress.set_fingerprint(record.id, fingerprint)?;
-                }
-                record
-            }
-        }
-    };
+    let record = recognise(progress, name, meters, (path, &file), identity, state.size)?;
     Ok(Some(Opened { file, state, record }))
-}
-
-/// How a file was read.
-enum Read {
-    Whole,
-    /// What could be read is in custody, and why not all.
-    Flawed(String),
-    Truncated(File),
-    /// We are stopping.
-    Stopped,
-}
-
-/// Carries all of the file.
-async fn carry(
-    folder: &Arc<Folder>,
-    path: &Path,
-    file: File,
-    state: &mut FileState,
-    record: &mut Record,
-) -> anyhow::Result<Read> {
-    let handle = file.try_clone()?;
-    let (plan, peer, done_to) = (
-        Arc::clone(&folder.plan),
-        path.to_string_lossy().into_owned(),
-        record.done_to,
-    );
-    let mut reader = match blocking(move || Reader::open(plan, peer, file, done_to)).await {
-        Ok(reader) => reader,
-        Err(error) => return Ok(Read::Flawed(unreadable(&error))),
-    };
-    let mut refused_lines = 0;
-    loop {
-        let carried = folder.carrier.carry(reader, record, AtEnd::CompleteFile).await;
-        let refused;
-        (reader, refused) = match carried {
-            Ok((_, Carried::Stopped, _)) => return Ok(Read::Stopped),
-            Ok((reader, Carried::AtEnd, refused)) => (reader, refused),
-            Err(CarryError::Read(error)) => return Ok(Read::Flawed(unreadable(&error))),
-            Err(error @ (CarryError::Progress(_) | CarryError::Closed)) => return Err(error.into()),
-        };
-        refused_lines += refused;
-        let now = FileState::of(&handle.metadata()?);
-        if now.size > state.size {
-            folder.carrier.meters.file(What::Grown);
-            tracing::warn!(?path, "file grew while it was taken: the rest is taken too");
-            *state = now;
-            continue;
-        }
-        if now.size < state.size {
-            return Ok(Read::Truncated(handle));
-        }
-        *state = now;
-        return Ok(flaw(&reader, refused_lines).map_or(Read::Whole, Read::Flawed));
-    }
-}
-
-fn unreadable(error: &std::io::Error) -> String {
-    format!("it cannot be read to its end: {error}")
-}
-
-/// What was not taken of a file that could be read to its end.
-fn flaw(reader: &Reader, refused_lines: u64) -> Option<String> {
-    let mut flaws = Vec::new();
-    if reader.cut_lines > 0 {
-        let lines = reader.cut_lines;
-        flaws.push(format!("lines longer than frame_bytes_max were cut: {lines}"));
-    }
-    if reader.has_encoding_errors() {
-        flaws.push("it has bytes that do not fit its encoding".to_owned());
-    }
-    if refused_lines > 0 {
-        flaws.push(format!(
-            "lines in batches that are too large for the broker: {refused_lines}"
-        ));
-    }
-    (!flaws.is_empty()).then(|| flaws.join("; "))
 }
 
 fn tell(folder: &Folder, path: &Path, record: &Record) {

@@ -9,5 +9,6 @@
 mod commands;
 mod dead;
 mod fixture;
+mod harvest;
 mod run;
 mod sending;
