@@ -1,6 +1,9 @@
 //! What `send` writes into.
 
-use std::{io::ErrorKind, time::Duration};
+use std::{
+    io::{self, ErrorKind},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use tokio::{
@@ -8,7 +11,7 @@ use tokio::{
     net::UdpSocket,
     time::timeout,
 };
-use transport::{Connection, RelpClient};
+use transport::{Connection, RelpClient, TlsRefusal};
 
 use super::target::{Framing, Protocol, Target};
 
@@ -93,7 +96,10 @@ impl Outlet {
         match self {
             Self::Relp { client, .. } => Ok(client.exchange().await?.into()),
             Self::Stream { connection, out, .. } => {
-                let written = connection.write(out).await.context("write")?;
+                let written = match connection.write(out).await {
+                    Ok(written) => written,
+                    Err(error) => return Err(told(connection, error).await).context("write"),
+                };
                 anyhow::ensure!(written > 0, "the server takes nothing more");
                 out.drain(..written);
                 Ok(0)
@@ -108,8 +114,12 @@ impl Outlet {
         match self {
             Self::Relp { client, .. } => client.close().await.context("close the RELP session"),
             Self::Stream { mut connection, .. } => {
-                connection.flush().await.context("write")?;
-                connection.shutdown().await.context("close")?;
+                if let Err(error) = connection.flush().await {
+                    return Err(told(&mut connection, error).await).context("write");
+                }
+                if let Err(error) = connection.shutdown().await {
+                    return Err(told(&mut connection, error).await).context("close");
+                }
                 let closed = timeout(CLOSE_PATIENCE, connection.read(&mut [0; 64])).await;
                 match closed {
                     // Over TLS many servers hang up without a goodbye; they read our end before that.
@@ -120,5 +130,14 @@ impl Outlet {
             }
             Self::Datagram(_) => Ok(()),
         }
+    }
+}
+
+/// Why a write failed: with TLS 1.3 a server that refuses us says so after the handshake and hangs up, so that a write
+/// may meet the closed connection before anybody has read the reason.
+async fn told(connection: &mut Connection, error: io::Error) -> io::Error {
+    match timeout(CLOSE_PATIENCE, connection.read(&mut [0; 64])).await {
+        Ok(Err(reason)) if TlsRefusal::find(&reason).is_some() => reason,
+        Ok(_) | Err(_) => error,
     }
 }
