@@ -1,13 +1,15 @@
 //! Each process dies by SIGKILL in mid-load and comes back: nothing that was answered is missing, and no
 //! row is there more often than its line was sent.
 
-use testkit::{Pipeline, Postgres, RabbitMq, RelpLoad, Service, eventually};
+use testkit::{Pace, Pipeline, Postgres, RabbitMq, RelpLoad, Service, eventually};
 
 use crate::support::{Counts, PATIENCE, Rows, System, file_counts, key, lines};
 
 const LINES: usize = 30_000;
 /// Where in the load the process dies.
 const KILL_AT: usize = LINES / 5;
+/// Lines a second: what is left at the kill takes twelve seconds, however fast the machine is.
+const PER_SECOND: u32 = 2000;
 
 #[tokio::test]
 async fn intake_dies() {
@@ -95,9 +97,14 @@ struct Load {
 
 impl Load {
     fn start(pipeline: &Pipeline, name: &'static str) -> Self {
+        let lines = lines(name, LINES).into_iter().map(String::into_bytes);
+        let pace = Pace {
+            per_second: PER_SECOND,
+            ..Pace::default()
+        };
         Self {
             name,
-            relp: RelpLoad::start(pipeline.relp(), lines(name, LINES)),
+            relp: RelpLoad::start_at(pipeline.relp(), lines.collect(), pace),
         }
     }
 
