@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         let broker = Broker::connect(&settings.broker, SPEC.name)
             .await
             .context("connect to broker")?;
+        ctx.metrics.collect(broker.collector());
         ctx.started();
         let declaring = tokio::spawn(declare(broker.clone()));
         let ended = harvest::run(&settings, broker.clone(), ctx).await;
