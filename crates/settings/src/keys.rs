@@ -92,6 +92,8 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const DAY: Duration = secs(86_400);
+/// A hundred years.
+const KEEP_DAYS_MAX: i64 = 36_525;
 
 const FLAG: Kind = Kind::Flag;
 
@@ -375,6 +377,54 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Default("3"),
                 "Partitions made before they are needed.",
                 "A weekend without anything that may create tables.",
+            ),
+            key(
+                "seal_after",
+                time(secs(1), secs(30 * 86_400)),
+                Default("1h"),
+                "A partition (with SQLite: the file of a day) whose time is over for this long is sealed: it gets its indexes for text and fields, in the background. Rows that come later still go in.",
+                "Rows that waited in a rescue queue come before the indexes are there, which costs less.",
+            ),
+            key(
+                "seal_memory",
+                size(MIB, 64 * GIB),
+                Default("256MiB"),
+                "What PostgreSQL may use while it builds one of these indexes (its `maintenance_work_mem`).",
+                "Builds the text index of some million rows without many passes.",
+            ),
+            key(
+                "keep_days",
+                number(1, KEEP_DAYS_MAX),
+                Nothing { example: "90" },
+                "Events that arrived longer ago than this are dropped, a partition or file at a time.",
+                "Without it nothing is dropped by age: what is kept how long is your decision.",
+            ),
+            key(
+                "keep_bytes",
+                size(MIB, 1 << 60),
+                Nothing { example: "500GiB" },
+                "While events and their indexes take more than this, the oldest partition or file is dropped; never the one that is being written.",
+                "Without it nothing is dropped by size. Leave room on the disk for building indexes, about the size of a partition.",
+            ),
+        ],
+    },
+    Section {
+        path: "store.route[]",
+        about: "A route whose events are kept for less than the others. They are deleted from partitions that are sealed, so a day or so later than named.",
+        keys: &[
+            key(
+                "name",
+                Kind::Route,
+                Mistake { example: "debug" },
+                "The route, as rules choose it; unique.",
+                "Says which events are meant.",
+            ),
+            key(
+                "keep_days",
+                number(1, KEEP_DAYS_MAX),
+                Mistake { example: "7" },
+                "Events of this route that arrived longer ago than this are deleted.",
+                "Without an entry a route is kept as `store.keep_days` says.",
             ),
         ],
     },

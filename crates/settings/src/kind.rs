@@ -55,6 +55,8 @@ pub(crate) enum Kind {
     Text,
     LogFilter,
     TimeZone,
+    /// A route, as rules choose it.
+    Route,
     BindingKeys,
     Names,
     /// `true` or `false`.
@@ -121,6 +123,7 @@ impl Kind {
             Self::Folder if text.contains('\0') => Err("must be a path, without NUL".to_owned()),
             Self::Folder => Ok(Value::Path(base.join(text))),
             Self::Name => name(text).map(|()| Value::Text(text.to_owned())),
+            Self::Route => route(text).map(|()| Value::Text(text.to_owned())),
             Self::Text => Ok(Value::Text(text.to_owned())),
             Self::LogFilter => log_filter(text).map(|()| Value::Text(text.to_owned())),
             Self::TimeZone => time_zone(text).map(|()| Value::Text(text.to_owned())),
@@ -183,6 +186,9 @@ impl Kind {
             Self::File => "file that can be read".to_owned(),
             Self::Folder => "folder".to_owned(),
             Self::Name => format!("up to {NAME_BYTES_MAX} letters, digits, `-` and `_`"),
+            Self::Route => {
+                format!("up to {NAME_BYTES_MAX} of `a` to `z`, digits, `-`, `_` and, between two others, `.`")
+            }
             Self::Text => "text".to_owned(),
             Self::LogFilter => {
                 "level (off, error, warn, info, debug, trace), and `part=level` after commas".to_owned()
@@ -284,6 +290,16 @@ fn name(text: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("must be {}", Kind::Name.allowed()))
+    }
+}
+
+fn route(text: &str) -> Result<(), String> {
+    let is_fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+    let is_word = |word: &str| !word.is_empty() && word.chars().all(is_fine);
+    if text.len() <= NAME_BYTES_MAX && text.split('.').all(is_word) {
+        Ok(())
+    } else {
+        Err(format!("must be {}", Kind::Route.allowed()))
     }
 }
 

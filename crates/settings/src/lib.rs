@@ -34,8 +34,8 @@ pub use crate::model::{
     FileCompression, FileFormat, FolderSettings, HarvestSettings, IntakeSettings, LabelSettings, LinePattern,
     ListenerSettings, LogFormat, MultilineSettings, ParserSettings, PostgresSettings, ProgramSettings,
     Protocol, RawPolicy, RescueDurability, RescueFileSettings, RescueKind, RescueRedisSettings,
-    RescueSettings, ServiceSettings, Settings, ShipperFsSettings, ShipperPgsqlSettings, SqliteSettings,
-    StoreSettings, TlsServerSettings, WhenFull,
+    RescueSettings, RouteSettings, ServiceSettings, Settings, ShipperFsSettings, ShipperPgsqlSettings,
+    SqliteSettings, StoreSettings, TlsServerSettings, UpkeepSettings, WhenFull,
 };
 pub use crate::problem::{Place, Problem, Problems};
 pub use crate::secret::Secret;

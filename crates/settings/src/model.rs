@@ -184,6 +184,31 @@ pub struct SqliteSettings {
     pub dir: PathBuf,
 }
 
+/// What `[store]` says of how partitions (of SQLite: the files of days) are prepared for searching and how long they are
+/// kept. Whoever writes sees to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpkeepSettings {
+    /// `seal_after`: a partition whose time is over for this long gets its indexes for searching.
+    pub seal_after: Duration,
+    /// `seal_memory`: what PostgreSQL may use while it builds one of them.
+    pub seal_memory: u64,
+    /// `keep_days`: partitions older than this are dropped; `None` keeps them for good.
+    pub keep_days: Option<u32>,
+    /// `keep_bytes`: the oldest are dropped while all take more than this.
+    pub keep_bytes: Option<u64>,
+    /// `[[store.route]]`: routes whose events are kept for less.
+    pub routes: Vec<RouteSettings>,
+}
+
+/// `[[store.route]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteSettings {
+    /// `name`.
+    pub name: String,
+    /// `keep_days`.
+    pub keep_days: u32,
+}
+
 /// `[syslog_server]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IntakeSettings {
@@ -449,6 +474,8 @@ pub struct ShipperPgsqlSettings {
     pub writers: usize,
     /// `batch_bytes_max`: largest body of a batch that is decompressed.
     pub batch_bytes_max: usize,
+    /// What `[store]` says of sealing and retention, which this shipper sees to.
+    pub upkeep: UpkeepSettings,
 }
 
 /// `[shipper_fs]`.

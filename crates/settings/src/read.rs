@@ -73,7 +73,7 @@ fn read(reader: &Reader<'_>, file: Option<&Path>) -> Settings {
         syslog_server: intake(&reader.section("syslog_server")),
         harvest: harvest::harvest(&reader.section("harvest")),
         parser: parser(&reader.section("parser"), file),
-        shipper_pgsql: shippers::pgsql(&reader.section("shipper_pgsql")),
+        shipper_pgsql: shippers::pgsql(&reader.section("shipper_pgsql"), &reader.section("store")),
         shipper_fs: shippers::fs(&reader.section("shipper_fs")),
         collector: rescue::collector(&reader.section("collector")),
         data_dir,

@@ -242,9 +242,14 @@ impl<'a> Section<'a> {
     }
 
     pub(crate) fn size(&self, name: &str) -> u64 {
+        self.opt_size(name).unwrap_or_default()
+    }
+
+    /// `None` when nothing is written and there is no default.
+    pub(crate) fn opt_size(&self, name: &str) -> Option<u64> {
         match self.value(name) {
-            Some(Value::Size(bytes)) => bytes,
-            _ => 0,
+            Some(Value::Size(bytes)) => Some(bytes),
+            _ => None,
         }
     }
 

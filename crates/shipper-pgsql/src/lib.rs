@@ -6,6 +6,9 @@
 //! go to the dead letters before the rest of their group is committed. While the store is away, deliveries stay
 //! unacknowledged and are tried again.
 //!
+//! Beside that it keeps the store in order: partitions made ahead, sealed when their time is over, and dropped when they
+//! are kept no longer.
+//!
 //! It keeps nothing else: start more of them, on the same queue, to ship more. The store is PostgreSQL, or SQLite in
 //! `logferry run`.
 
@@ -19,9 +22,10 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use broker::{Broker, BrokerState, Consumer, Delivery, QueueName};
+use event::Timestamp;
 use parking_lot::Mutex;
 use service::{Component, Context};
-use settings::ShipperPgsqlSettings;
+use settings::{ShipperPgsqlSettings, UpkeepSettings};
 use store::Store;
 use tokio::{
     sync::{Semaphore, watch},
@@ -41,6 +45,9 @@ const DRAIN_SHARE: f64 = 0.8;
 /// How often the store makes partitions ahead. Rows whose partition is missing make it themselves, so this only has to be
 /// well below the shortest period, an hour.
 const MAINTENANCE_PAUSE: Duration = Duration::from_secs(300);
+
+/// How often the store is tidied: partitions are sealed, and dropped, by the hour or day.
+const TIDYING_PAUSE: Duration = Duration::from_secs(300);
 
 /// Pause after maintenance that failed.
 const MAINTENANCE_RETRY: Duration = Duration::from_secs(5);
@@ -116,11 +123,13 @@ impl Shipper {
     pub async fn run(self) -> anyhow::Result<()> {
         let give_up = CancellationToken::new();
         let store_health = self.ctx.health.component("store");
+        let meters = Meters::new(&self.ctx.metrics);
+        let tidying = keep_tidy(self.store.clone(), self.settings.upkeep.clone(), meters.clone());
         let writer = Arc::new(Writer {
             store: self.store.clone(),
             publisher: self.broker.publisher(DEAD_LETTERS_MAX),
             batch_bytes_max: self.settings.batch_bytes_max,
-            meters: Meters::new(&self.ctx.metrics),
+            meters,
             health: store_health.clone(),
             spare: Mutex::default(),
             give_up: give_up.clone(),
@@ -136,6 +145,8 @@ impl Shipper {
             // None of the others ever ends.
             shipped = ship => shipped,
             () = forever(upkeep) => Ok(()),
+            // Stopped by being dropped: what it has not done is done by whoever comes next.
+            () = tidying => Ok(()),
             () = forever(deadline) => Ok(()),
             () = watch_broker(self.broker.state(), &self.health) => Ok(()),
         };
@@ -183,6 +194,23 @@ async fn keep_up(store: Store, health: Component, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
+    }
+}
+
+/// Seals partitions and drops what is kept no longer, now and then, for as long as it is polled.
+async fn keep_tidy(store: Store, settings: UpkeepSettings, meters: Meters) {
+    loop {
+        match store.tidy(&settings, Timestamp::now()).await {
+            Ok(tidied) => meters.tidied(&tidied),
+            Err(error) => {
+                let error = anyhow::Error::new(error);
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "store not tidied, trying again later"
+                );
+            }
+        }
+        tokio::time::sleep(TIDYING_PAUSE).await;
     }
 }
 

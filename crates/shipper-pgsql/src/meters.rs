@@ -1,6 +1,6 @@
 //! What the shipper counts.
 
-use std::time::Duration;
+use std::{sync::atomic::AtomicU64, time::Duration};
 
 use prometheus_client::metrics::{
     counter::Counter,
@@ -8,7 +8,7 @@ use prometheus_client::metrics::{
     histogram::{Histogram, exponential_buckets},
 };
 use service::{Metrics, StageCounters};
-use store::{Store, Written};
+use store::{Kept, Store, Tidied, Written};
 
 use crate::{STAGE, load::count};
 
@@ -22,6 +22,12 @@ pub(crate) struct Meters {
     transaction_seconds: Histogram,
     connections: Gauge,
     connections_max: Gauge,
+    partitions: Gauge,
+    partitions_sealed: Gauge,
+    bytes: Gauge,
+    sealing_seconds: Counter<f64, AtomicU64>,
+    dropped: Counter,
+    deleted: Counter,
 }
 
 impl Meters {
@@ -58,7 +64,53 @@ impl Meters {
                 "Connections to the store that there may be.",
                 Gauge::default(),
             ),
+            partitions: metrics.register(
+                "logferry_store_partitions",
+                "Partitions of events; with SQLite, files of days.",
+                Gauge::default(),
+            ),
+            partitions_sealed: metrics.register(
+                "logferry_store_partitions_sealed",
+                "Partitions that have their indexes for searching.",
+                Gauge::default(),
+            ),
+            bytes: metrics.register(
+                "logferry_store_bytes",
+                "Bytes that events and their indexes take on disk.",
+                Gauge::default(),
+            ),
+            sealing_seconds: metrics.register(
+                "logferry_store_sealing_seconds_total",
+                "Time spent on building indexes of partitions.",
+                Counter::default(),
+            ),
+            dropped: metrics.register(
+                "logferry_store_partitions_dropped_total",
+                "Partitions that retention dropped.",
+                Counter::default(),
+            ),
+            deleted: metrics.register(
+                "logferry_store_rows_deleted_total",
+                "Rows that retention deleted since their route is kept for less.",
+                Counter::default(),
+            ),
         }
+    }
+
+    /// A round of sealing and retention ended.
+    pub(crate) fn tidied(&self, tidied: &Tidied) {
+        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let Kept {
+            partitions,
+            sealed,
+            bytes,
+        } = tidied.kept;
+        self.partitions.set(gauge(count(partitions)));
+        self.partitions_sealed.set(gauge(count(sealed)));
+        self.bytes.set(gauge(bytes));
+        self.sealing_seconds.inc_by(tidied.sealing.as_secs_f64());
+        self.dropped.inc_by(count(tidied.dropped));
+        self.deleted.inc_by(tidied.deleted);
     }
 
     /// A transaction was committed; `offered` rows were in its group.

@@ -68,6 +68,7 @@ impl Scene {
             transaction_age_max: Duration::from_millis(20),
             writers: 2,
             batch_bytes_max: 1 << 20,
+            upkeep: settings::Settings::default().shipper_pgsql.upkeep,
         };
         Self {
             broker,

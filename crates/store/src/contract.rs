@@ -5,6 +5,7 @@ mod fixture;
 mod postgres;
 mod searching;
 mod tls;
+mod upkeep;
 
 /// Every case on every store.
 macro_rules! on_every_store {
@@ -57,4 +58,12 @@ on_every_store! {
         the_senders_clock_orders_too,
         a_search_that_takes_too_long_is_stopped,
         bad_requests_are_told_before_they_run;
+    upkeep:
+        sealed_partitions_answer_as_before,
+        interrupted_sealing_goes_on_where_it_was,
+        rows_are_written_while_a_partition_is_sealed,
+        old_partitions_are_dropped,
+        the_oldest_partitions_are_dropped_while_all_are_too_large,
+        rows_of_a_route_go_before_the_others,
+        two_at_once_do_it_once;
 }

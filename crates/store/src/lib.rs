@@ -40,10 +40,12 @@ mod row;
 mod search;
 mod sqlite;
 mod summary;
+mod upkeep;
 
 use std::sync::Arc;
 
-use settings::StoreSettings;
+use event::Timestamp;
+use settings::{StoreSettings, UpkeepSettings};
 
 use crate::{postgres::Postgres, sqlite::Sqlite, summary::Admission};
 
@@ -55,6 +57,7 @@ pub use crate::{
         Clock, Comparison, Condition, ConditionError, Cursor, Field, LIMIT_MAX, Order, Page, SearchError,
         SearchRequest, StoredEvent, TextField,
     },
+    upkeep::{Kept, Tidied},
 };
 
 /// A store. Clones are the same store.
@@ -108,8 +111,7 @@ impl Store {
         }
     }
 
-    /// Makes partitions ahead and drops what is kept for a bounded time only. Whoever writes calls this now and then,
-    /// well within the time that one partition covers.
+    /// Makes partitions ahead. Whoever writes calls this now and then, well within the time that one partition covers.
     ///
     /// # Errors
     /// [`StoreError`]. Rows whose partition is missing make it themselves, so nothing is lost by an error.
@@ -118,6 +120,19 @@ impl Store {
             Kind::Postgres(store) => store.maintain().await,
             // A day's file is made by its first event, and everything in it goes with it.
             Kind::Sqlite(_) => Ok(()),
+        }
+    }
+
+    /// Drops what is kept no longer, and gives partitions whose time is over their indexes for searching. This may take
+    /// many minutes, while others write and search; one process at a time does it, and whoever writes calls this now and
+    /// then. When the future is dropped, the work stops, and the next call goes on where it was.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what was done before it stays done.
+    pub async fn tidy(&self, settings: &UpkeepSettings, now: Timestamp) -> Result<Tidied, StoreError> {
+        match &*self.kind {
+            Kind::Postgres(store) => store.tidy(settings, now).await,
+            Kind::Sqlite(store) => store.tidy(settings, now).await,
         }
     }
 

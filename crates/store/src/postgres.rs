@@ -1,12 +1,15 @@
 //! The store that many processes share: PostgreSQL, through a pool of connections.
 
 mod append;
+mod indexes;
 mod migrate;
 mod partitions;
+mod retention;
 mod search;
 mod sqlstate;
 mod tls;
 mod types;
+mod upkeep;
 
 use std::time::Duration;
 

@@ -3,7 +3,10 @@
 
 mod file;
 mod functions;
+mod retention;
+mod sealing;
 mod search;
+mod upkeep;
 mod writer;
 
 use std::{
@@ -19,7 +22,7 @@ use parking_lot::Mutex;
 use settings::SqliteSettings;
 use tokio::sync::{mpsc, oneshot};
 
-use self::writer::Writer;
+use self::{file::Day, writer::Writer};
 use crate::{
     append::Appended,
     error::{ConnectError, StoreError},
@@ -44,10 +47,12 @@ enum Handle {
     Closed,
 }
 
+/// What the writer is asked for.
 #[derive(Debug)]
-struct Job {
-    group: Group,
-    reply: oneshot::Sender<(Group, Result<Appended, StoreError>)>,
+enum Job {
+    Append(Box<Group>, oneshot::Sender<(Group, Result<Appended, StoreError>)>),
+    /// Close the day's file.
+    Forget(Day, oneshot::Sender<()>),
 }
 
 impl Sqlite {
@@ -81,10 +86,23 @@ impl Sqlite {
             Err(error) => return (group, Err(error)),
         };
         let (reply, answer) = oneshot::channel();
-        if let Err(mpsc::error::SendError(job)) = jobs.send(Job { group, reply }).await {
-            return (job.group, Err(StoreError::Closed));
+        let job = Job::Append(Box::new(group), reply);
+        if let Err(mpsc::error::SendError(Job::Append(group, _))) = jobs.send(job).await {
+            return (*group, Err(StoreError::Closed));
         }
         answer.await.expect("the writer answers every job")
+    }
+
+    /// Lets the writer close the day's file, if it runs.
+    async fn forget(&self, day: Day) -> Result<(), StoreError> {
+        let jobs = match &*self.writer.lock() {
+            Handle::Running(jobs, _) => jobs.clone(),
+            Handle::NotStarted | Handle::Closed => return Ok(()),
+        };
+        let (reply, done) = oneshot::channel();
+        let sent = jobs.send(Job::Forget(day, reply)).await;
+        sent.or(Err(StoreError::Closed))?;
+        done.await.or(Err(StoreError::Closed))
     }
 
     fn jobs(&self) -> Result<mpsc::Sender<Job>, StoreError> {
@@ -95,10 +113,18 @@ impl Sqlite {
             let thread = std::thread::Builder::new()
                 .name("store-writer".to_owned())
                 .spawn(move || {
-                    while let Some(Job { group, reply }) = waiting.blocking_recv() {
-                        let result = files.append(&group);
-                        // A caller that went away learns from the batch ids whether the group was written.
-                        drop(reply.send((group, result)));
+                    while let Some(job) = waiting.blocking_recv() {
+                        // Callers that went away learn from the batch ids whether a group was written.
+                        match job {
+                            Job::Append(group, reply) => {
+                                let result = files.append(&group);
+                                drop(reply.send((*group, result)));
+                            }
+                            Job::Forget(day, reply) => {
+                                files.forget(day);
+                                reply.send(()).unwrap_or_default();
+                            }
+                        }
                     }
                 })
                 .map_err(|error| StoreError::Unavailable(Box::new(error)))?;
@@ -142,15 +168,11 @@ impl Drop for CancelOnDrop {
 }
 
 fn describe(dir: &Path) -> Result<String, StoreError> {
-    let days = file::days(dir)?;
-    if let Some(newest) = days.last() {
-        file::open_for_reading(dir, *newest)?;
-    }
     Ok(format!(
-        "SQLite {}, {} day file(s) in {}",
+        "SQLite {}, a partition a day in {}; {}",
         rusqlite::version(),
-        days.len(),
-        dir.display()
+        dir.display(),
+        upkeep::kept(dir)?
     ))
 }
 

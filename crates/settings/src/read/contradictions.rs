@@ -22,6 +22,7 @@ pub(super) fn check(reader: &Reader<'_>, settings: &Settings) {
     unique_names(&sources);
     unique_names(&reader.section("parser").list("program"));
     unique_names(&reader.section("shipper_fs").list("destination"));
+    routes_kept(reader, settings);
     addresses(reader, settings);
     queues(reader, settings);
     sizes(reader, settings);
@@ -60,6 +61,22 @@ fn unique_names(sections: &[Section<'_>]) {
         }
         if let Some(first) = seen.insert(name, section.place("name")) {
             section.problem("name", format!("is the name of another one: {first}"));
+        }
+    }
+}
+
+/// A route cannot be kept for longer than the partition that it is in.
+fn routes_kept(reader: &Reader<'_>, settings: &Settings) {
+    let routes = reader.section("store").list("route");
+    unique_names(&routes);
+    let upkeep = &settings.shipper_pgsql.upkeep;
+    let Some(most) = upkeep.keep_days.filter(|_| reader.are_good(&["store.keep_days"])) else {
+        return;
+    };
+    for (section, route) in routes.iter().zip(&upkeep.routes) {
+        if route.keep_days >= most && reader.are_good(&[&section.key("keep_days")]) {
+            let problem = format!("must be less than store.keep_days ({most}): nothing is kept for longer");
+            section.problem("keep_days", problem);
         }
     }
 }

@@ -4,12 +4,13 @@ use std::path::{Component, Path};
 
 use crate::{
     model::{
-        DestinationSettings, FileCompression, FileFormat, ShipperFsSettings, ShipperPgsqlSettings, WhenFull,
+        DestinationSettings, FileCompression, FileFormat, RouteSettings, ShipperFsSettings,
+        ShipperPgsqlSettings, UpkeepSettings, WhenFull,
     },
     section::Section,
 };
 
-pub(super) fn pgsql(section: &Section<'_>) -> ShipperPgsqlSettings {
+pub(super) fn pgsql(section: &Section<'_>, store: &Section<'_>) -> ShipperPgsqlSettings {
     ShipperPgsqlSettings {
         queue: section.text("queue"),
         binding_keys: binding_keys(section),
@@ -19,6 +20,21 @@ pub(super) fn pgsql(section: &Section<'_>) -> ShipperPgsqlSettings {
         transaction_age_max: section.duration("transaction_age_max"),
         writers: section.number("writers"),
         batch_bytes_max: section.memory("batch_bytes_max"),
+        upkeep: upkeep(store),
+    }
+}
+
+fn upkeep(store: &Section<'_>) -> UpkeepSettings {
+    let route = |section: &Section<'_>| RouteSettings {
+        name: section.text("name"),
+        keep_days: section.number("keep_days"),
+    };
+    UpkeepSettings {
+        seal_after: store.duration("seal_after"),
+        seal_memory: store.size("seal_memory"),
+        keep_days: store.opt_number("keep_days"),
+        keep_bytes: store.opt_size("keep_bytes"),
+        routes: store.list("route").iter().map(route).collect(),
     }
 }
 

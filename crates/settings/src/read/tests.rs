@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::keys;
-use crate::model::RescueKind;
 use crate::model::{Done, FileFormat, LinePattern};
+use crate::model::{RescueKind, RouteSettings};
 
 fn file(text: &str) -> Sources {
     Sources {
@@ -118,6 +118,11 @@ fn a_file_is_read() {
         [store]
         url = "postgresql://logferry:pass@pg1:5432,pg2/logferry?target_session_attrs=read-write"
         partition = "hour"
+        keep_days = 90
+        keep_bytes = "1TiB"
+        [[store.route]]
+        name = "audit.debug"
+        keep_days = 7
         [[syslog_server.listener]]
         name = "secure"
         protocol = "tcp"
@@ -181,6 +186,13 @@ fn a_file_is_read() {
         panic!("{:?}", settings.store)
     };
     assert_eq!(postgres.partition, Duration::from_secs(3600));
+    let upkeep = &settings.shipper_pgsql.upkeep;
+    assert_eq!((upkeep.keep_days, upkeep.keep_bytes), (Some(90), Some(1 << 40)));
+    let route = RouteSettings {
+        name: "audit.debug".into(),
+        keep_days: 7,
+    };
+    assert_eq!(upkeep.routes, [route]);
 }
 
 #[test]
@@ -392,6 +404,10 @@ fn values_of_the_wrong_type() {
         (
             "[parser]\nprefetch = 1.5",
             "logferry.toml:2: parser.prefetch = 1.5: must be a whole number from 1 to 65535",
+        ),
+        (
+            "[[store.route]]\nname = \"Debug\"\nkeep_days = 7",
+            "logferry.toml:2: store.route.Debug.name = \"Debug\": must be up to 64 of `a` to `z`, digits",
         ),
         (
             "[parser]\nthreads = \"all\"",
@@ -796,6 +812,14 @@ fn contradictions() {
         (
             "[store]\nurl = \"postgresql://h/db\"\npool_size = 2",
             "logferry.toml:3: store.pool_size = 2: must be more than shipper_pgsql.writers (2)",
+        ),
+        (
+            "[store]\nkeep_days = 7\n[[store.route]]\nname = \"debug\"\nkeep_days = 7",
+            "logferry.toml:5: store.route.debug.keep_days = 7: must be less than store.keep_days (7)",
+        ),
+        (
+            "[[store.route]]\nname = \"a\"\nkeep_days = 7\n[[store.route]]\nname = \"a\"\nkeep_days = 8",
+            "logferry.toml:5: store.route.a.name = \"a\": is the name of another one",
         ),
         (
             "[syslog_server]\nbatch_bytes_max = \"8MiB\"\n[parser]\nbatch_bytes_max = \"4MiB\"",

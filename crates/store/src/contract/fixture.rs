@@ -1,5 +1,6 @@
 //! A store of its own for each case, and events to put in.
 
+use crate::summary::COUNT_COLUMNS;
 use crate::{Appended, Condition, Page, SearchRequest, Store, Written};
 use std::time::Duration;
 
@@ -81,6 +82,29 @@ impl Fixture {
         values
     }
 
+    /// Events in the rollup by minute.
+    pub(super) async fn counted(&self) -> i64 {
+        let sum = format!(
+            "SELECT sum({}) FROM rollup_minute",
+            COUNT_COLUMNS.map(|column| format!("\"{column}\"")).join(" + ")
+        );
+        match &self.settings {
+            StoreSettings::Postgres(_) => self.sql(&sum).await.remove(0).parse().unwrap(),
+            StoreSettings::Sqlite(settings) => {
+                let mut counted = 0;
+                for entry in std::fs::read_dir(&settings.dir).unwrap() {
+                    let path = entry.unwrap().path();
+                    if path.extension().is_some_and(|extension| extension == "db") {
+                        let file = rusqlite::Connection::open(path).unwrap();
+                        let of_day: Option<i64> = file.query_row(&sum, (), |row| row.get(0)).unwrap();
+                        counted += of_day.unwrap_or(0);
+                    }
+                }
+                counted
+            }
+        }
+    }
+
     /// A connection of the test's own.
     pub(super) async fn client(&self) -> tokio_postgres::Client {
         let StoreSettings::Postgres(settings) = &self.settings else {
@@ -157,7 +181,12 @@ pub(super) fn messages(page: &Page) -> Vec<String> {
 
 /// A batch of these events; `id` is its source's id too.
 pub(super) fn batch(id: BatchId, events: &[Event<'_>]) -> Bytes {
-    let mut builder = EventBatchBuilder::new(id, id, "tcp", "default");
+    batch_by(id, "default", events)
+}
+
+/// A batch that the rules sent by `route`.
+pub(super) fn batch_by(id: BatchId, route: &str, events: &[Event<'_>]) -> Bytes {
+    let mut builder = EventBatchBuilder::new(id, id, "tcp", route);
     for (position, event) in (0..).zip(events) {
         let mut event = event.clone();
         event.position = position;

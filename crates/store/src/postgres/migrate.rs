@@ -3,11 +3,18 @@
 
 use tokio_postgres::Transaction;
 
-use super::{Postgres, sqlstate::SCHEMA_VERSION};
+use super::{
+    Postgres,
+    sqlstate::{SCHEMA_VERSION, message_of},
+    upkeep::{has_trigrams, kept},
+};
 use crate::error::{SchemaFound, StoreError};
 
 /// The versions, from 1, in order. What is released is never changed; what changes is a new version.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_events.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("migrations/0001_events.sql"),
+    include_str!("migrations/0002_upkeep.sql"),
+];
 
 /// `server_version_num` of the oldest PostgreSQL that will do.
 const OLDEST_SERVER: i32 = 130_000;
@@ -15,6 +22,7 @@ const OLDEST_SERVER: i32 = 130_000;
 /// Advisory locks of ours, `LFst` and a number.
 pub(super) const SCHEMA_LOCK: i64 = 0x4c46_7374_0001;
 pub(super) const PARTITION_LOCK: i64 = 0x4c46_7374_0002;
+pub(super) const UPKEEP_LOCK: i64 = 0x4c46_7374_0003;
 
 impl Postgres {
     pub(crate) async fn migrate(&self) -> Result<(), StoreError> {
@@ -49,6 +57,7 @@ impl Postgres {
                 .await?;
             tracing::info!(version = number, "database schema migrated");
         }
+        make_trigrams(&tx).await?;
         tx.commit().await?;
         drop(client);
         self.maintain().await
@@ -74,13 +83,35 @@ impl Postgres {
                 expected: SCHEMA_VERSION,
             });
         }
-        Ok(format!(
-            "PostgreSQL {server}, database {database} as {user}, schema version {found_version}"
-        ))
+        let kept = kept(tx.client()).await?;
+        let mut told = format!(
+            "PostgreSQL {server}, database {database} as {user}, schema version {found_version}; {kept}"
+        );
+        if !has_trigrams(tx.client()).await? {
+            told.push_str(WITHOUT_TRIGRAMS);
+        }
+        Ok(told)
     }
 }
 
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
+
+/// What to do about the missing extension.
+const WITHOUT_TRIGRAMS: &str = "; text is searched without an index, since the extension pg_trgm is missing: install \
+    PostgreSQL's contrib package, and let an owner of the database run CREATE EXTENSION pg_trgm";
+
+/// Makes the extension that text indexes need. Without it everything works, and searching for text takes longer.
+async fn make_trigrams(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    tx.batch_execute("SAVEPOINT trigrams").await?;
+    if let Err(error) = tx.batch_execute("CREATE EXTENSION IF NOT EXISTS pg_trgm").await {
+        tx.batch_execute("ROLLBACK TO SAVEPOINT trigrams").await?;
+        tracing::warn!(
+            error = message_of(&error),
+            "extension pg_trgm not made, text is searched without an index"
+        );
+    }
+    Ok(())
+}
 
 /// The schema's version; `None` where there is none.
 async fn version(tx: &Transaction<'_>) -> Result<Option<i32>, StoreError> {

@@ -52,6 +52,7 @@ impl Partitions {
 
     /// Makes what is missing; returns how many.
     async fn make(&self, tx: &Transaction<'_>, instants: &[i64]) -> Result<usize, StoreError> {
+        self.finish_leaving(tx).await?;
         let mut ranges = self.list(tx).await?;
         let mut made = 0;
         for at in instants {
@@ -81,6 +82,20 @@ impl Partitions {
         Ok(ranges)
     }
 
+    /// A partition whose detaching was interrupted takes no rows any more, and lets no other take its place.
+    async fn finish_leaving(&self, tx: &Transaction<'_>) -> Result<(), StoreError> {
+        let sql = "SELECT i.inhrelid::regclass::text FROM pg_inherits i WHERE i.inhparent = $1::text::regclass \
+                   AND (to_jsonb(i) ->> 'inhdetachpending')::boolean";
+        for row in tx.query(sql, &[&self.table]).await? {
+            let (table, leaving): (_, &str) = (self.table, row.try_get(0)?);
+            tx.batch_execute(&format!(
+                "ALTER TABLE {table} DETACH PARTITION {leaving} FINALIZE"
+            ))
+            .await?;
+        }
+        Ok(())
+    }
+
     async fn attach(&self, tx: &Transaction<'_>, (from, to): Range) -> Result<(), StoreError> {
         // Only our own names and numbers go into the text; DDL takes no parameters.
         let table = self.table;
@@ -89,6 +104,7 @@ impl Partitions {
             event::Timestamp::from_micros(to),
         );
         let name = format!("{table}_{}", name_of(&from.to_string()));
+        let name = free_name(tx, name).await?;
         tx.batch_execute(&format!(
             "CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE); \
              ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}')"
@@ -97,6 +113,15 @@ impl Partitions {
         tracing::info!(partition = name, "partition made");
         Ok(())
     }
+}
+
+/// The name, or the same with a number behind it: one that is detached has its name until it is dropped.
+async fn free_name(tx: &Transaction<'_>, name: String) -> Result<String, StoreError> {
+    let sql = "SELECT candidate FROM (SELECT $1::text AS candidate, 1 AS number UNION ALL \
+               SELECT $1::text || '_' || number, number FROM generate_series(2, 100) AS number) AS candidates \
+               WHERE to_regclass(candidate) IS NULL ORDER BY number LIMIT 1";
+    let row = tx.query_opt(sql, &[&name]).await?;
+    row.map_or(Ok(name), |row| row.try_get(0).map_err(StoreError::from))
 }
 
 fn contains((from, to): Range, at: i64) -> bool {
@@ -154,7 +179,7 @@ impl Postgres {
         self.batches.known.lock().clear();
     }
 
-    /// Makes partitions ahead, and drops what is kept for a bounded time only.
+    /// Makes partitions ahead, and drops old ids of batches and sources that are too many.
     pub(crate) async fn maintain(&self) -> Result<(), StoreError> {
         let now = event::Timestamp::now().as_micros();
         let ahead = |period: i64| -> Vec<i64> {

@@ -53,10 +53,13 @@ impl Day {
         self.0 * DAY_MICROS
     }
 
+    /// The first microsecond of the next day.
+    pub(super) const fn end(self) -> i64 {
+        self.start() + DAY_MICROS
+    }
+
     pub(super) fn path(self, dir: &Path) -> PathBuf {
-        // The date part of `2026-11-21T00:00:00.000000Z`.
-        let date = Timestamp::from_micros(self.start()).to_string();
-        dir.join(format!("events-{}.db", date.get(..10).unwrap_or(&date)))
+        dir.join(format!("events-{self}.db"))
     }
 
     /// The day of a file's name; `None` for other files.
@@ -68,6 +71,30 @@ impl Day {
             .ok()?;
         Some(Self(i64::from(since.get_days())))
     }
+}
+
+impl std::fmt::Display for Day {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The date part of `2026-11-21T00:00:00.000000Z`.
+        let date = Timestamp::from_micros(self.start()).to_string();
+        f.write_str(date.get(..10).unwrap_or(&date))
+    }
+}
+
+/// Bytes of the day's file and its log.
+pub(super) fn size(dir: &Path, day: Day) -> Result<u64, StoreError> {
+    let file = day.path(dir);
+    let mut log = file.clone().into_os_string();
+    log.push("-wal");
+    let mut bytes = 0;
+    for path in [file, PathBuf::from(log)] {
+        match std::fs::metadata(&path) {
+            Ok(metadata) => bytes += metadata.len(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(unavailable(error)),
+        }
+    }
+    Ok(bytes)
 }
 
 /// The days that have a file, oldest first; none when there is no folder yet.
@@ -205,6 +232,14 @@ pub(super) fn sort(error: rusqlite::Error, path: &Path) -> StoreError {
         Some(DatabaseCorrupt) => StoreError::Unexpected(Box::new(error)),
         Some(_) | None => StoreError::Unexpected(Box::new(error)),
     }
+}
+
+/// True when somebody else has the file locked.
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
 }
 
 /// True for an error that is one row's own fault.

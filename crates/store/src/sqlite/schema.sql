@@ -32,6 +32,9 @@ CREATE TABLE events (
     defects TEXT
 ) STRICT;
 
+-- Severe events are few, so that this index costs little even while the file is written.
+CREATE INDEX events_severe ON events (seq) WHERE severity <= 3;
+
 -- Batches that are written. A batch seen twice is not written twice.
 CREATE TABLE batches (
     id BLOB PRIMARY KEY

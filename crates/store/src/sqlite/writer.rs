@@ -70,6 +70,11 @@ impl Writer {
         Ok(Appended::Written(written))
     }
 
+    /// Closes the day's file, which is to be deleted.
+    pub(super) fn forget(&mut self, day: Day) {
+        self.files.retain(|(open, _)| *open != day);
+    }
+
     fn append_day(&mut self, day: Day, group: &Group) -> Result<Appended, StoreError> {
         let path = day.path(&self.dir);
         let result = write(self.file(day)?, day, group);

@@ -1,0 +1,19 @@
+-- What sealing and retention have done to partitions of events.
+CREATE TABLE partition_upkeep (
+    name text PRIMARY KEY,
+    -- It has the indexes for searching.
+    sealed_at timestamptz,
+    -- Routes that are kept for less and whose rows are deleted.
+    cleared text[] NOT NULL DEFAULT '{}',
+    -- It is detached, or about to be, and then dropped; with the time that it covered.
+    retired_at timestamptz,
+    covered_from timestamptz,
+    covered_to timestamptz
+);
+
+-- Severe events are few, so that this index costs little even while the partition is written.
+CREATE INDEX events_severe ON events (received_at) WHERE severity <= 3;
+
+-- In lower case, as searches compare. Text arrays are the same text everywhere, but PostgreSQL promises that for no array.
+CREATE FUNCTION logferry_folded(text[]) RETURNS text[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS $$ SELECT lower($1::text)::text[] $$;
