@@ -9,9 +9,8 @@ use crate::{
     amqp,
     counters::Counters,
     embedded,
-    message::{Death, Envelope},
-    name::Exchange,
-    name::QueueName,
+    message::{Death, Envelope, Message},
+    name::{Exchange, QueueName, RoutingKey},
 };
 
 /// A message that the broker has handed out and still holds. It ends in exactly one [`Disposition`]; one that
@@ -58,6 +57,21 @@ pub struct DeadLetter {
     pub text: String,
 }
 
+/// One event of a batch, as a batch of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventLetter {
+    /// The id of its own batch. It follows from the next two, so that the same event has the same letter.
+    pub id: Uuid,
+    /// The batch it was in.
+    pub batch: Uuid,
+    /// Its place among the frames of its raw batch.
+    pub position: u32,
+    /// What the body is.
+    pub content_type: &'static str,
+    /// Its own batch.
+    pub body: Bytes,
+}
+
 /// The duty to settle one delivery.
 #[derive(Debug)]
 pub(crate) struct Receipt {
@@ -98,9 +112,43 @@ impl Delivery {
     }
 
     /// What goes to `logferry.dead`: the whole delivery, its id kept, so that putting it back repeats nothing.
-    pub(crate) fn dead_letter(&self, letter: DeadLetter) -> Envelope {
+    pub(crate) fn dead_letter(&self, letter: &DeadLetter) -> Envelope {
+        Envelope {
+            id: self.id,
+            queue: None,
+            exchange: Exchange::Dead,
+            routing_key: format!("{}.{}", self.receipt.origin.stage, letter.reason),
+            content_type: self.content_type.clone(),
+            body: self.body.clone(),
+            death: Some(self.death_of(letter, Exchange::Dead)),
+        }
+    }
+
+    /// The dead letter of one event of this batch, to be published before the rest is settled.
+    ///
+    /// # Panics
+    /// Never: stage and reason are plain words.
+    #[must_use]
+    pub fn event_letter(&self, event: EventLetter, letter: &DeadLetter) -> Message {
         let origin = &self.receipt.origin;
-        let death = Death {
+        let routing_key = format!("{}.{}", origin.stage, letter.reason);
+        Message {
+            id: event.id,
+            exchange: Exchange::Dead,
+            routing_key: RoutingKey::new(&routing_key).expect("two plain words"),
+            content_type: event.content_type,
+            body: event.body,
+            death: Some(Death {
+                batch: Some(event.batch),
+                position: Some(event.position),
+                ..self.death_of(letter, Exchange::Parsed)
+            }),
+        }
+    }
+
+    fn death_of(&self, letter: &DeadLetter, unknown: Exchange) -> Death {
+        let origin = &self.receipt.origin;
+        Death {
             stage: origin.stage.to_owned(),
             queue: origin.queue.to_string(),
             batch: self.id,
@@ -109,17 +157,8 @@ impl Delivery {
             text: Death::bounded_text(&letter.text).to_owned(),
             at_micros: now_micros(),
             attempts: self.delivery_count.saturating_add(1),
-            exchange: self.exchange.unwrap_or(Exchange::Dead),
+            exchange: self.exchange.unwrap_or(unknown),
             routing_key: self.routing_key.clone(),
-        };
-        Envelope {
-            id: self.id,
-            queue: None,
-            exchange: Exchange::Dead,
-            routing_key: format!("{}.{}", origin.stage, letter.reason),
-            content_type: self.content_type.clone(),
-            body: self.body.clone(),
-            death: Some(death),
         }
     }
 

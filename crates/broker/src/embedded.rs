@@ -240,7 +240,7 @@ impl Settler {
     /// Publishes the dead letter and acknowledges the delivery in one transaction.
     pub(crate) async fn dead_letter(&self, mut delivery: Delivery, letter: DeadLetter) {
         let origin = Arc::clone(&delivery.receipt.origin);
-        let message = delivery.dead_letter(letter);
+        let message = delivery.dead_letter(&letter);
         let mut backoff = Backoff::new(crate::publisher::RETRY_PAUSE, crate::publisher::RETRY_PAUSE_MAX);
         loop {
             let (reply, done) = oneshot::channel();

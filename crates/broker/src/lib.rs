@@ -57,7 +57,7 @@ pub use crate::broker::Broker;
 pub use crate::browser::{Browser, Fill, Place};
 pub use crate::consumer::Consumer;
 pub use crate::counters::{CounterSnapshot, LATENCY_BOUNDS};
-pub use crate::delivery::{DeadLetter, Delivery, Disposition};
+pub use crate::delivery::{DeadLetter, Delivery, Disposition, EventLetter};
 pub use crate::error::{
     BrowseError, Conflict, ConnectError, ConsumeError, DeclareError, NotReady, PublishError,
 };

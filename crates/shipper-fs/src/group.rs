@@ -2,12 +2,18 @@
 
 use std::{collections::HashSet, sync::Arc};
 
+use broker::Message;
 use bytes::Bytes;
 use event::{BatchId, DecodeError, EventBatch};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::{destination::Destination, journal::RecentIds, part::Part};
+use crate::{
+    destination::Destination,
+    journal::RecentIds,
+    letters::{Buried, Origin, Refused, letters_of},
+    part::Part,
+};
 
 /// A delivery `D` whose lines are in a group, or are not needed.
 #[derive(Debug)]
@@ -43,6 +49,8 @@ pub(crate) struct Group<D> {
     pub(crate) held: Vec<Held<D>>,
     /// One for each destination.
     pub(crate) parts: Vec<Part>,
+    /// Events that are not written everywhere.
+    pub(crate) buried: Buried,
     since: Option<Instant>,
 }
 
@@ -53,6 +61,7 @@ impl<D> Group<D> {
         Self {
             held: Vec::new(),
             parts,
+            buried: Buried::default(),
             since: None,
         }
     }
@@ -123,6 +132,30 @@ impl Formatter {
             self.format_for(&held.body, parts, &none, |at| at == index)
                 .expect("the same bytes were decoded before");
         }
+    }
+
+    /// A letter, with the place of its delivery, for each event that the destination numbered `index` would write to
+    /// a refused file.
+    pub(crate) fn letters<D: Origin>(
+        &mut self,
+        group: &Group<D>,
+        index: usize,
+        refused: &Refused,
+    ) -> Vec<(usize, BatchId, Message)> {
+        let (Some(destination), Some(part)) = (self.destinations.get(index), group.parts.get(index)) else {
+            return Vec::new();
+        };
+        let batches: HashSet<_> = part.batches().iter().copied().collect();
+        let mut letters = Vec::new();
+        for (place, held) in group.held.iter().enumerate() {
+            // The repeat of a batch has its id, and no lines.
+            if held.batch.fate == Fate::Formatted && batches.contains(&held.batch.id) {
+                let bytes_max = self.batch_bytes_max;
+                let of_held = letters_of(held, destination, refused, &mut self.scratch, bytes_max);
+                letters.extend(of_held.into_iter().map(|(id, letter)| (place, id, letter)));
+            }
+        }
+        letters
     }
 
     fn format_for(

@@ -16,6 +16,7 @@ mod destination;
 mod disk;
 mod group;
 mod journal;
+mod letters;
 mod lock;
 mod meters;
 mod open_files;
@@ -35,7 +36,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use broker::{Broker, BrokerState, Consumer, DeadLetter, Delivery, Disposition, QueueName};
+use broker::{Broker, BrokerState, Consumer, DeadLetter, Delivery, Disposition, Publisher, QueueName};
 use bytes::Bytes;
 use service::{Component, Context};
 use settings::ShipperFsSettings;
@@ -69,6 +70,9 @@ const CHANNEL_LEN: usize = 16;
 
 /// Pause before a disk that was full at the start is tried again.
 const START_PAUSE: Duration = Duration::from_secs(1);
+
+/// Dead letters of single events whose confirms may be awaited at a time.
+const DEAD_LETTERS_MAX: usize = 64;
 
 /// The reason of dead letters that are no event batches.
 const UNDECODABLE: &str = "undecodable";
@@ -186,6 +190,7 @@ impl Shipper {
             &self.destinations,
             self.batch_bytes_max,
             self.writers,
+            self.broker.publisher(DEAD_LETTERS_MAX),
             readiness,
         );
         let stop = self.ctx.stop;
@@ -222,6 +227,7 @@ fn start_threads(
     destinations: &Arc<[Destination]>,
     batch_bytes_max: usize,
     writers: Vec<Writer>,
+    publisher: Publisher,
     readiness: Readiness,
 ) -> (Channels, Vec<JoinHandle<()>>) {
     let (deliveries_in, deliveries) = mpsc::channel(CHANNEL_LEN);
@@ -245,6 +251,7 @@ fn start_threads(
         shared: Arc::clone(shared),
         formatter: formatter(),
         writers,
+        publisher,
         groups,
         results,
         used: used_in,

@@ -2,13 +2,13 @@
 
 use std::{
     collections::HashMap,
-    fs, io,
+    fs,
     time::{Duration, Instant},
 };
 
 use crate::{
     disk::Disk,
-    root::{FileId, Opened, Root},
+    root::{FileId, OpenError, Opened, Root},
 };
 
 /// Open files of one destination.
@@ -35,9 +35,10 @@ impl OpenFiles {
 
     /// Opens the file at `path` unless it is open, and returns which it is and its length now. A file that was
     /// renamed or removed since (log rotation) is left alone, and a new one made at `path`.
-    pub(crate) fn open(&mut self, root: &Root, path: &[u8], disk: &Disk) -> io::Result<(FileId, u64)> {
+    pub(crate) fn open(&mut self, root: &Root, path: &[u8], disk: &Disk) -> Result<(FileId, u64), OpenError> {
         let now = Instant::now();
-        let there = root.stat(path)?;
+        // Opening it tells better what is wrong.
+        let there = root.stat(path).unwrap_or_default();
         if let (Some(entry), Some((id, len))) = (self.files.get_mut(path), there)
             && entry.opened.id == id
         {

@@ -1,6 +1,6 @@
 //! Lines on their way to the files of one destination, collected until they are written together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use event::{BatchId, Event};
 
@@ -62,6 +62,12 @@ impl Part {
         self.batches.push(id);
     }
 
+    /// Only batches, without a line: whoever commits them knows them from then on.
+    pub(crate) fn set_known(&mut self, ids: impl Iterator<Item = BatchId>) {
+        self.clear();
+        self.batches.extend(ids);
+    }
+
     /// Takes the lines since [`begin_batch`](Self::begin_batch) away.
     pub(crate) fn undo_batch(&mut self) {
         for file in self.files.drain(self.mark.files..) {
@@ -110,6 +116,19 @@ impl Part {
             }
         };
         self.last
+    }
+
+    /// Takes the files at `paths` out, whose `lines` in all are not to be written. Their batches stay: what else
+    /// they have is all that there is.
+    pub(crate) fn leave_out(&mut self, paths: &HashSet<Box<[u8]>>, lines: u64) {
+        self.files.retain(|file| !paths.contains(&file.path));
+        self.bytes = self.files.iter().map(|file| file.data.len()).sum();
+        self.lines = self.lines.saturating_sub(lines);
+        self.last = 0;
+        self.by_path = (0..)
+            .zip(&self.files)
+            .map(|(at, file)| (file.path.clone(), at))
+            .collect();
     }
 
     /// The batches whose lines these are.
@@ -203,6 +222,15 @@ mod tests {
         push(&mut part, "c", "3");
         part.end_batch(BatchId::mint());
         assert_eq!(contents(&part)[2], ("c.log".into(), "3\n".into()));
+
+        part.leave_out(&HashSet::from([b"b.log".as_slice().into()]), 1);
+        let expected = [("a.log".into(), "1\n".into()), ("c.log".into(), "3\n".into())];
+        assert_eq!(contents(&part), expected);
+        assert_eq!((part.bytes(), part.lines(), part.batches().len()), (4, 2, 2));
+        part.begin_batch();
+        push(&mut part, "c", "4");
+        part.end_batch(BatchId::mint());
+        assert_eq!(contents(&part)[1], ("c.log".into(), "3\n4\n".into()));
 
         part.clear();
         assert_eq!((part.bytes(), part.lines(), part.files().len()), (0, 0, 0));

@@ -43,14 +43,20 @@ pub enum PathError {
 
 /// A checked template of a path.
 #[derive(Debug, Clone)]
-pub(crate) struct PathTemplate(Template);
+pub(crate) struct PathTemplate {
+    template: Template,
+    names_fixed: usize,
+}
 
 impl PathTemplate {
     pub(crate) fn new(text: &str) -> Result<Self, PathError> {
         if text.contains(char::is_control) {
             return Err(PathError::Control);
         }
-        let path = Self(Template::new(text)?);
+        let mut path = Self {
+            template: Template::new(text)?,
+            names_fixed: 0,
+        };
         // Values never change where the separators are, so one event shows all names that the template makes.
         let nothing = EventId::derive(
             BatchId::from_uuid(uuid::Uuid::nil()),
@@ -61,6 +67,7 @@ impl PathTemplate {
         let mut sample = Vec::new();
         path.put_pieces(&event, &mut sample);
         let sample = String::from_utf8_lossy(&sample).into_owned();
+        path.names_fixed = path.count_fixed(&event);
         if sample.starts_with('/') {
             return Err(PathError::Absolute);
         }
@@ -83,16 +90,39 @@ impl PathTemplate {
         }
     }
 
-    fn put_pieces(&self, event: &Event<'_>, path: &mut Vec<u8>) {
-        for part in self.0.parts() {
+    /// Whether events have a say in the name numbered `name`, or in one before it.
+    pub(crate) const fn is_chosen(&self, name: usize) -> bool {
+        name >= self.names_fixed
+    }
+
+    /// Names before the first that a sender has a say in.
+    fn count_fixed(&self, event: &Event<'_>) -> usize {
+        let mut fixed = Vec::new();
+        for part in self.template.parts() {
             match part {
-                Part::Literal(text) => path.extend_from_slice(text.as_bytes()),
-                Part::Placeholder(time) if time.is_formed_time() => {
-                    time.write(event, path);
+                Part::Placeholder(value) if !value.is_arrival() => {
+                    return fixed.iter().filter(|byte| **byte == b'/').count();
                 }
-                Part::Placeholder(value) => put_value(value, event, path),
+                ours => put_piece(ours, event, &mut fixed),
             }
         }
+        usize::MAX
+    }
+
+    fn put_pieces(&self, event: &Event<'_>, path: &mut Vec<u8>) {
+        for part in self.template.parts() {
+            put_piece(part, event, path);
+        }
+    }
+}
+
+fn put_piece(part: &Part, event: &Event<'_>, path: &mut Vec<u8>) {
+    match part {
+        Part::Literal(text) => path.extend_from_slice(text.as_bytes()),
+        Part::Placeholder(time) if time.is_formed_time() => {
+            time.write(event, path);
+        }
+        Part::Placeholder(value) => put_value(value, event, path),
     }
 }
 
@@ -231,6 +261,19 @@ mod tests {
             String::from_utf8(path).unwrap(),
             format!("{}/y", "€".repeat(255 / 3))
         );
+    }
+
+    #[test]
+    fn names_that_senders_have_a_say_in_are_known() {
+        let chosen = |template: &str| {
+            let path = PathTemplate::new(template).unwrap();
+            (0..9).find(|name| path.is_chosen(*name))
+        };
+        assert_eq!(chosen("all.log"), None);
+        assert_eq!(chosen("{received_at:%Y/%m}/all.log"), None);
+        assert_eq!(chosen("{hostname}/all.log"), Some(0));
+        assert_eq!(chosen("logs/{received_at:%Y/%m}/x-{app_name}/all.log"), Some(3));
+        assert_eq!(chosen("{timestamp:%Y/%m}.log"), Some(0));
     }
 
     #[track_caller]

@@ -20,8 +20,10 @@ use std::{
     time::Duration,
 };
 
+use broker::{PublishError, Publisher};
 use bytes::Bytes;
 use event::{BatchId, DecodeError};
+use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 use service::crash_point;
 use tokio::{
@@ -32,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     group::{Formatter, Group, Held},
+    letters::{Origin, PATH_REFUSED, Refused},
     meters::Meters,
     part::Part,
     readiness::Readiness,
@@ -174,6 +177,8 @@ pub(crate) struct Shelver<D> {
     pub(crate) writers: Vec<Writer>,
     /// To format again what is left of a group when another process wrote some of it.
     pub(crate) formatter: Formatter,
+    /// For dead letters.
+    pub(crate) publisher: Publisher,
     pub(crate) groups: mpsc::Receiver<Group<D>>,
     pub(crate) results: mpsc::Sender<Settled<D>>,
     pub(crate) used: mpsc::Sender<Vec<Part>>,
@@ -182,7 +187,7 @@ pub(crate) struct Shelver<D> {
     pub(crate) has_given_up: bool,
 }
 
-impl<D> Shelver<D> {
+impl<D: Origin> Shelver<D> {
     /// Writes groups until there are no more.
     pub(crate) async fn write(mut self) {
         loop {
@@ -199,11 +204,9 @@ impl<D> Shelver<D> {
     }
 
     async fn write_group(&mut self, mut group: Group<D>) {
-        for index in 0..self.writers.len() {
-            if self.has_given_up || !self.write_part(&mut group, index).await {
-                self.has_given_up = true;
-                return send(&self.results, Settled::GivenBack(group.held)).await;
-            }
+        if self.has_given_up || !self.write_parts(&mut group).await {
+            self.has_given_up = true;
+            return send(&self.results, Settled::GivenBack(group.held)).await;
         }
         self.close_idle();
         crash_point("files:committed");
@@ -219,7 +222,27 @@ impl<D> Shelver<D> {
         send(&self.results, Settled::Written(held)).await;
     }
 
-    /// Writes one destination's lines, however long it takes; `false` when there is no time left.
+    /// Writes the lines of all destinations, however long it takes; `false` when there is no time left.
+    async fn write_parts(&mut self, group: &mut Group<D>) -> bool {
+        let all = 0..self.writers.len();
+        for index in all.clone() {
+            if !self.write_part(group, index).await {
+                return false;
+            }
+        }
+        for index in all {
+            let Some(part) = group.parts.get_mut(index) else {
+                continue;
+            };
+            part.set_known(group.buried.elsewhere(index));
+            if !self.write_part(group, index).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Writes one destination's lines.
     async fn write_part(&mut self, group: &mut Group<D>, index: usize) -> bool {
         let mut pause = PAUSE_MIN;
         loop {
@@ -234,18 +257,67 @@ impl<D> Shelver<D> {
                         "another process wrote some batches meanwhile"
                     );
                     self.formatter.format_again(&group.held, &mut group.parts, index);
+                    continue;
                 }
+                Ok(Outcome::Refused(refused)) => match self.bury(group, index, &refused).await {
+                    Ok(()) => continue,
+                    Err(_) if self.shared.give_up.is_cancelled() => return false,
+                    Err(error) => {
+                        self.shared.meters.counters.retried(error.code(), 1);
+                        self.readiness
+                            .fails(index, format!("events cannot be dead-lettered: {error}"));
+                    }
+                },
                 Err(error) => {
                     self.shared.meters.failed(error.kind());
-                    self.readiness.fails(index, &error);
-                    tokio::select! {
-                        () = self.shared.give_up.cancelled() => return false,
-                        () = sleep(pause) => {}
-                    }
-                    pause = (pause * 2).min(PAUSE_MAX);
+                    self.readiness.fails(index, error.to_string());
                 }
             }
+            tokio::select! {
+                () = self.shared.give_up.cancelled() => return false,
+                () = sleep(pause) => {}
+            }
+            pause = (pause * 2).min(PAUSE_MAX);
         }
+    }
+
+    /// Sends events that the destination numbered `index` has no file for to the dead letters, and takes them out of
+    /// its part.
+    async fn bury(
+        &mut self,
+        group: &mut Group<D>,
+        index: usize,
+        refused: &Refused,
+    ) -> Result<(), PublishError> {
+        let letters = self.formatter.letters(group, index, refused);
+        let confirmed = try_join_all(
+            letters
+                .iter()
+                .map(|(_, _, letter)| self.publisher.deliver(letter)),
+        );
+        tokio::select! {
+            () = self.shared.give_up.cancelled() => return Err(PublishError::Closed),
+            confirmed = confirmed => confirmed?,
+        };
+        tracing::warn!(
+            events = letters.len(),
+            files = refused.len(),
+            error = refused.values().next(),
+            "no file for some events, dead-lettering them"
+        );
+        for (place, letter, _) in &letters {
+            if group.buried.add(*letter, index)
+                && let Some(held) = group.held.get_mut(*place)
+            {
+                held.batch.events = held.batch.events.saturating_sub(1);
+                self.shared.meters.counters.dead_lettered(PATH_REFUSED, 1);
+            }
+        }
+        if let Some(part) = group.parts.get_mut(index) {
+            let paths = refused.keys().cloned().collect();
+            part.leave_out(&paths, letters.len() as u64);
+        }
+        Ok(())
     }
 
     fn try_part(&mut self, group: &Group<D>, index: usize) -> Result<Outcome, WriteError> {
@@ -254,7 +326,7 @@ impl<D> Shelver<D> {
         };
         let begun = Instant::now();
         let outcome = writer.commit(part)?;
-        if let (Outcome::Written { bytes }, false) = (&outcome, part.batches().is_empty()) {
+        if let (Outcome::Written { bytes }, 1..) = (&outcome, part.lines()) {
             self.shared
                 .meters
                 .committed(part.lines(), *bytes, begun.elapsed());

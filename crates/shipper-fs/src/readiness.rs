@@ -2,7 +2,7 @@
 
 use service::Component;
 
-use crate::{meters::Meters, writer::WriteError};
+use crate::meters::Meters;
 
 /// What is wrong with each destination, and who is told.
 #[derive(Debug)]
@@ -50,11 +50,10 @@ impl Readiness {
     }
 
     /// It could not be written to. Said once for each new error, not once for each attempt.
-    pub(crate) fn fails(&mut self, index: usize, error: &WriteError) {
+    pub(crate) fn fails(&mut self, index: usize, text: String) {
         let Some(problem) = self.problems.get_mut(index) else {
             return;
         };
-        let text = error.to_string();
         if problem.text.as_ref() != Some(&text) {
             tracing::error!(
                 destination = problem.destination,

@@ -20,6 +20,7 @@ use nix::{
     errno::Errno,
     fcntl::{AtFlags, OFlag, openat},
     sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat},
+    unistd::{AccessFlags, faccessat},
 };
 
 use crate::disk::Disk;
@@ -41,6 +42,27 @@ pub(crate) struct Opened {
     pub(crate) file: fs::File,
     pub(crate) id: FileId,
     pub(crate) len: u64,
+}
+
+/// Why a file is not opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// What has the name numbered `name` of the path, or the name itself, is in the way, and will be until somebody
+    /// does something about it: a link, a folder where a file belongs, one that lets us do nothing. Other paths are not
+    /// concerned.
+    #[error("{source}")]
+    InTheWay { name: usize, source: io::Error },
+    /// The destination's folder, the disk or the system.
+    #[error(transparent)]
+    Failed(#[from] io::Error),
+}
+
+impl From<OpenError> for io::Error {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::InTheWay { source, .. } | OpenError::Failed(source) => source,
+        }
+    }
 }
 
 /// A destination's folder.
@@ -74,16 +96,16 @@ impl Root {
 
     /// Opens the file at `path` for appending; makes it, and the folders on the way, where they are not there. Its
     /// name lasts only when they are [synced](Self::sync_dir).
-    pub(crate) fn append(&self, path: &[u8], disk: &Disk) -> io::Result<Opened> {
+    pub(crate) fn append(&self, path: &[u8], disk: &Disk) -> Result<Opened, OpenError> {
         self.open_or_make(path, OFlag::O_WRONLY | OFlag::O_APPEND, disk)
     }
 
     /// Like [`append`](Self::append), for reading and for writing anywhere.
     pub(crate) fn read_write(&self, path: &[u8], disk: &Disk) -> io::Result<Opened> {
-        self.open_or_make(path, OFlag::O_RDWR, disk)
+        Ok(self.open_or_make(path, OFlag::O_RDWR, disk)?)
     }
 
-    fn open_or_make(&self, path: &[u8], flags: OFlag, disk: &Disk) -> io::Result<Opened> {
+    fn open_or_make(&self, path: &[u8], flags: OFlag, disk: &Disk) -> Result<Opened, OpenError> {
         let (parent, name) = self.parent(path, |at, name| {
             disk.before_create()?;
             match mkdirat(at, name, Mode::from_bits_truncate(DIR_MODE)) {
@@ -92,14 +114,15 @@ impl Root {
                 Err(error) => Err(error.into()),
             }
         })?;
-        match open_file(&parent, name, flags) {
+        let opened = match open_file(&parent, name, flags) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 disk.before_create()?;
                 // Without O_EXCL: another process may make it at this moment, and it is as good.
                 open_file(&parent, name, flags | OFlag::O_CREAT)
             }
             opened => opened,
-        }
+        };
+        opened.map_err(|error| blame(error, &parent, names_before(path)))
     }
 
     /// Makes the names in the folder at `path` durable; the destination's own folder is the empty path.
@@ -115,17 +138,16 @@ impl Root {
 
     /// Opens the file that is there; `None` where nothing is, or a link or a folder.
     pub(crate) fn existing(&self, path: &[u8]) -> io::Result<Option<Opened>> {
-        let opened = self
-            .parent(path, no_new_dirs)
-            .and_then(|(parent, name)| open_file(&parent, name, OFlag::O_RDWR));
-        let errno = |error: &io::Error| error.raw_os_error().map(Errno::from_raw);
+        let opened = self.parent(path, no_new_dirs).and_then(|(parent, name)| {
+            open_file(&parent, name, OFlag::O_RDWR).map_err(|error| blame(error, &parent, names_before(path)))
+        });
         match opened {
             Ok(opened) => Ok(Some(opened)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) if matches!(errno(&error), Some(Errno::ELOOP | Errno::ENOTDIR | Errno::EISDIR)) => {
+            Err(OpenError::Failed(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(OpenError::InTheWay { source, .. }) if source.kind() != io::ErrorKind::PermissionDenied => {
                 Ok(None)
             }
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -153,23 +175,61 @@ impl Root {
         &self,
         path: &'p [u8],
         mut make: impl FnMut(&OwnedFd, &[u8]) -> io::Result<()>,
-    ) -> io::Result<(OwnedFd, &'p [u8])> {
+    ) -> Result<(OwnedFd, &'p [u8]), OpenError> {
         let mut parent = self.dir.try_clone()?;
         let mut names = path.split(|byte| *byte == b'/');
         let last = names.next_back().unwrap_or_default();
-        for name in names {
+        for (at, name) in names.enumerate() {
             let next = match open_dir(&parent, name) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    make(&parent, name)?;
-                    open_dir(&parent, name)?
+                    make(&parent, name).and_then(|()| open_dir(&parent, name))
                 }
-                next => next?,
+                next => next,
             };
-            parent = next;
+            parent = next.map_err(|error| blame(error, &parent, at))?;
         }
         Ok((parent, last))
     }
 }
+
+/// Names on the way to the last one.
+fn names_before(path: &[u8]) -> usize {
+    path.iter().filter(|byte| **byte == b'/').count()
+}
+
+/// Says whose fault it is that the name numbered `name`, in the folder `parent`, is not opened or made.
+fn blame(error: io::Error, parent: &OwnedFd, name: usize) -> OpenError {
+    let guilty = match error.raw_os_error().map(Errno::from_raw) {
+        Some(
+            Errno::ELOOP
+            | Errno::ENOTDIR
+            | Errno::EISDIR
+            // A pipe that nobody reads, a socket, a device that is not there.
+            | Errno::ENXIO
+            | Errno::ENODEV
+            // A name that this file system does not take.
+            | Errno::ENAMETOOLONG
+            | Errno::EILSEQ
+            | Errno::EINVAL,
+        ) => Some(name),
+        Some(Errno::EACCES | Errno::EPERM) => {
+            let all = AccessFlags::W_OK | AccessFlags::X_OK;
+            let parent_takes_us = faccessat(parent, ".", all, AtFlags::AT_EACCESS).is_ok();
+            if parent_takes_us { Some(name) } else { name.checked_sub(1) }
+        }
+        None if error.get_ref().is_some_and(|inner| inner.is::<NoFile>()) => Some(name),
+        _ => None,
+    };
+    match guilty {
+        Some(name) => OpenError::InTheWay { name, source: error },
+        None => OpenError::Failed(error),
+    }
+}
+
+/// What can be opened and is no file.
+#[derive(Debug, thiserror::Error)]
+#[error("not a regular file")]
+struct NoFile;
 
 /// The folders on the way to `path`, the destination's own first, as the empty path.
 pub(crate) fn dirs_of(path: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -194,7 +254,7 @@ fn open_file(at: &OwnedFd, name: &[u8], flags: OFlag) -> io::Result<Opened> {
     let fd = openat(at, name, flags | careful, Mode::from_bits_truncate(FILE_MODE))?;
     let stat = fstat(&fd)?;
     if stat.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFREG.bits() {
-        return Err(io::Error::other("not a regular file"));
+        return Err(io::Error::other(NoFile));
     }
     Ok(Opened {
         file: fd.into(),
@@ -233,8 +293,16 @@ mod tests {
         Disk::new(NoFaults)
     }
 
-    fn append(root: &Root, path: &str) -> io::Result<Opened> {
+    fn append(root: &Root, path: &str) -> Result<Opened, OpenError> {
         root.append(path.as_bytes(), &disk())
+    }
+
+    /// The number of the name that is.
+    fn in_the_way(root: &Root, path: &str) -> Option<usize> {
+        match append(root, path).unwrap_err() {
+            OpenError::InTheWay { name, .. } => Some(name),
+            OpenError::Failed(_) => None,
+        }
     }
 
     #[test]
@@ -269,7 +337,7 @@ mod tests {
         symlink(outside.path().join("not there"), dir.path().join("dangling")).unwrap();
         symlink("/dev/full", dir.path().join("full")).unwrap();
         for path in ["dir/new", "dir/target", "file", "dangling", "full"] {
-            append(&root, path).unwrap_err();
+            assert_eq!(in_the_way(&root, path), Some(0), "{path}");
             assert!(root.existing(path.as_bytes()).unwrap().is_none());
         }
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
@@ -282,8 +350,41 @@ mod tests {
         let root = Root::open(dir.path()).unwrap();
         nix::unistd::mkfifo(&dir.path().join("pipe"), Mode::S_IRWXU).unwrap();
         fs::create_dir(dir.path().join("folder")).unwrap();
-        for path in ["pipe", "folder", "", "a/", "../x", "a/../b", "."] {
+        for path in ["", "a/", "../x", "a/../b", "."] {
             append(&root, path).unwrap_err();
+        }
+        for path in ["pipe", "folder", "pipe/x"] {
+            assert_eq!(in_the_way(&root, path), Some(0), "{path}");
+        }
+        append(&root, "folder/file").unwrap();
+        assert_eq!(in_the_way(&root, "folder/file/below"), Some(1));
+        let long = format!("folder/{}", "x".repeat(300));
+        assert_eq!(in_the_way(&root, &long), Some(1));
+    }
+
+    #[test]
+    fn whose_fault_it_is_that_something_is_denied() {
+        // Root is denied nothing, so the error is made up, and a file stands for a folder that lets us do nothing.
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "").unwrap();
+        let open = |path: &Path| OwnedFd::from(fs::File::open(path).unwrap());
+        let (folder, closed) = (open(dir.path()), open(&dir.path().join("file")));
+        let guilty = |errno: Errno, parent, name| match blame(errno.into(), parent, name) {
+            OpenError::InTheWay { name, .. } => Some(name),
+            OpenError::Failed(_) => None,
+        };
+        assert_eq!(guilty(Errno::EACCES, &folder, 0), Some(0));
+        assert_eq!(guilty(Errno::EPERM, &folder, 2), Some(2));
+        assert_eq!(guilty(Errno::EACCES, &closed, 2), Some(1));
+        assert_eq!(guilty(Errno::EACCES, &closed, 0), None);
+        for errno in [
+            Errno::ENOSPC,
+            Errno::EROFS,
+            Errno::EMFILE,
+            Errno::EIO,
+            Errno::EDQUOT,
+        ] {
+            assert_eq!(guilty(errno, &folder, 1), None);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
@@ -128,13 +129,18 @@ fn destination(name: &str, dir: &Path, path: &str, routes: &[&str]) -> Destinati
 
 /// Events of `hostname`, with these messages.
 fn batch(route: &str, hostname: &str, messages: &[&str]) -> Bytes {
+    mixed_batch(route, messages.iter().map(|message| (hostname, *message)))
+}
+
+/// Events with these hostnames and messages.
+fn mixed_batch<'a>(route: &str, events: impl IntoIterator<Item = (&'a str, &'a str)>) -> Bytes {
     let (id, now) = (BatchId::mint(), Timestamp::now());
     let mut builder = EventBatchBuilder::new(id.derive(route), id, "tcp", route);
-    for (position, message) in (0..).zip(messages) {
+    for (position, (hostname, message)) in (0..).zip(events) {
         let id = EventId::derive(id, position, now);
         let mut event = Event::received(id, position, now, "192.0.2.1:4", "tcp");
         event.hostname = Some(hostname.into());
-        event.message = Some((*message).into());
+        event.message = Some(message.into());
         builder.push(&event);
     }
     builder.finish(Compression::Lz4).into()
@@ -226,12 +232,7 @@ async fn what_is_no_batch_is_dead_lettered_and_the_rest_goes_on() {
     scene.publish(batch("default", "h", &["before"])).await;
     scene.publish(Bytes::from_static(b"not a batch")).await;
     scene.publish(batch("default", "h", &["after"])).await;
-    let mut dead = scene
-        .broker
-        .consume(&QueueName::dead(), 16, "test")
-        .await
-        .unwrap();
-    let dead = tokio::time::timeout(SOON, dead.next()).await.unwrap().unwrap();
+    let dead = dead_letters(&scene.broker, 1).await.remove(0);
     assert_eq!(&dead.body[..], b"not a batch");
     let death = dead.death.clone().unwrap();
     assert_eq!((&*death.stage, &*death.reason), (STAGE, UNDECODABLE));
@@ -293,36 +294,114 @@ async fn a_drain_writes_what_was_gathered() {
 
 #[tokio::test]
 async fn what_cannot_be_written_stays_with_the_broker_until_it_can() {
-    let scene = Scene::new().await;
+    let mut scene = Scene::new().await;
+    let dir = scene.path("all");
+    scene.settings.destinations = vec![destination("all", &dir, "logs/{hostname}", &[])];
     let running = scene.start();
     scene.publish(batch("default", "h", &["before"])).await;
     scene.acked(1).await;
-    // A folder where the file belongs.
-    fs::create_dir(scene.path("all/b.log")).unwrap();
+    // A file where the folder of all files belongs.
+    fs::rename(dir.join("logs"), dir.join("rotated")).unwrap();
+    fs::write(dir.join("logs"), "").unwrap();
     scene.publish(batch("default", "h", &["during"])).await;
-    scene.publish(batch("default", "b", &["blocked"])).await;
+    scene.publish(batch("default", "b", &["too"])).await;
     eventually(SOON, || async { !running.ctx.health.is_ready() }).await;
     let writable = "logferry_files_writable{destination=\"all\"} 0";
     assert!(running.ctx.metrics.encode().contains(writable));
-    fs::remove_dir(scene.path("all/b.log")).unwrap();
+    fs::remove_file(dir.join("logs")).unwrap();
     scene.acked(3).await;
     assert!(running.ctx.health.is_ready());
-    assert_eq!(scene.lines("all/h.log"), ["before", "during"]);
-    assert_eq!(scene.lines("all/b.log"), ["blocked"]);
+    assert_eq!(scene.lines("all/rotated/h"), ["before"]);
+    assert_eq!(scene.lines("all/logs/h"), ["during"]);
+    assert_eq!(scene.lines("all/logs/b"), ["too"]);
 
     // And what cannot be written in time for the end goes back.
-    fs::create_dir(scene.path("all/c.log")).unwrap();
+    fs::rename(dir.join("logs"), dir.join("rotated2")).unwrap();
+    fs::write(dir.join("logs"), "").unwrap();
     scene.publish(batch("default", "c", &["late"])).await;
     eventually(SOON, || async { !running.ctx.health.is_ready() }).await;
     running.stop().await;
     let counted = scene.broker.counters();
     assert_eq!((counted.requeued, counted.dropped_unsettled), (1, 0));
-    fs::remove_dir(scene.path("all/c.log")).unwrap();
+    fs::remove_file(dir.join("logs")).unwrap();
     let running = scene.start();
     scene.acked(4).await;
     running.stop().await;
-    assert_eq!(scene.lines("all/c.log"), ["late"]);
+    assert_eq!(scene.lines("all/logs/c"), ["late"]);
     scene.close().await;
+}
+
+#[tokio::test]
+async fn a_planted_link_concerns_only_the_events_that_lead_there() {
+    let mut scene = Scene::new().await;
+    let (dir, other) = (scene.path("all"), scene.path("other"));
+    scene
+        .settings
+        .destinations
+        .push(destination("other", &other, "{hostname}.log", &[]));
+    let outside = tempfile::tempdir().unwrap();
+    fs::create_dir(&dir).unwrap();
+    symlink(outside.path().join("target"), dir.join("b.log")).unwrap();
+    let running = scene.start();
+    let mixed = mixed_batch("default", [("h", "1"), ("b", "2"), ("h", "3"), ("b", "4")]);
+    scene.publish(mixed.clone()).await;
+    scene.publish(batch("default", "h", &["5"])).await;
+    scene.acked(2).await;
+    assert!(running.ctx.health.is_ready());
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+    assert_eq!(scene.lines("all/h.log"), ["1", "3", "5"]);
+    assert_eq!(scene.lines("other/b.log"), ["2", "4"]);
+    let metrics = running.ctx.metrics.encode();
+    for line in [
+        "logferry_events_received_total{stage=\"shipper-fs\"} 5",
+        "logferry_events_sent_total{stage=\"shipper-fs\"} 3",
+        "logferry_events_dead_lettered_total{stage=\"shipper-fs\",reason=\"path_refused\"} 2",
+        "logferry_files_writable{destination=\"all\"} 1",
+        "logferry_files_lines_total 8",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
+    }
+
+    let letters = dead_letters(&scene.broker, 2).await;
+    let batch = EventBatch::decode(&mixed, &mut Vec::new(), 1 << 20).unwrap().id();
+    for (letter, (position, message)) in letters.iter().zip([(1, "2"), (3, "4")]) {
+        let death = letter.death.as_ref().unwrap();
+        assert_eq!((&*death.stage, &*death.reason), (STAGE, "path_refused"));
+        assert_eq!(
+            (death.batch, death.position),
+            (Some(batch.as_uuid()), Some(position))
+        );
+        assert!(death.text.contains("destination \"all\""), "{}", death.text);
+        assert!(death.text.contains("all/b.log"), "{}", death.text);
+        let mut scratch = Vec::new();
+        let mut alone = EventBatch::decode(&letter.body, &mut scratch, 1 << 20).unwrap();
+        let event = alone.next_event().unwrap().unwrap();
+        assert_eq!(event.message.as_deref(), Some(message));
+    }
+
+    // The same batch again gives no letters, and letters that are put back give lines where there are none.
+    scene.publish(mixed).await;
+    fs::remove_file(dir.join("b.log")).unwrap();
+    for letter in letters {
+        scene.publish(letter.body.clone()).await;
+        letter.settle(Disposition::Ack).await;
+    }
+    scene.acked(7).await;
+    running.stop().await;
+    assert_eq!(scene.lines("all/b.log"), ["2", "4"]);
+    assert_eq!(scene.lines("other/b.log"), ["2", "4"]);
+    scene.close().await;
+}
+
+/// So many of them, in order.
+async fn dead_letters(broker: &Broker, count: usize) -> Vec<Delivery> {
+    let mut consumer = broker.consume(&QueueName::dead(), 16, "test").await.unwrap();
+    let mut letters = Vec::new();
+    while letters.len() < count {
+        let next = tokio::time::timeout(SOON, consumer.next()).await;
+        letters.push(next.unwrap().unwrap());
+    }
+    letters
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@
 //!
 //! 1. read what others wrote into the journal; take back what a dead one left half done;
 //! 2. leave out batches that another process has written meanwhile;
-//! 3. open the files and say in the journal, durably, how long they are and how much is to come;
+//! 3. open the files (if something is in the way of one whose name events chose, that is for the caller to decide,
+//!    and nothing is written), and say in the journal, durably, how long they are and how much is to come;
 //! 4. append each file's lines in one go, sync the files and new names;
 //! 5. put the batches' ids into the journal, durably.
 //!
@@ -32,12 +33,13 @@ use crate::{
     destination::Destination,
     disk::Disk,
     journal::{Bounds, Growth, Journal, RecentIds},
+    letters::Refused,
     lock::{Lock, Locked},
     open_files::OpenFiles,
     pack::Packer,
     part::Part,
-    path::{OUR_DIR, safe_name},
-    root::{FileId, Root, dirs_of},
+    path::{OUR_DIR, PathTemplate, safe_name},
+    root::{FileId, OpenError, Root, dirs_of},
 };
 
 /// Files that are synced at the same time: disks sync several for little more than the price of one.
@@ -79,11 +81,14 @@ pub(crate) enum Outcome {
     Written { bytes: u64 },
     /// Nothing was written, since another process wrote these batches meanwhile.
     Repeated(Vec<BatchId>),
+    /// Nothing was written, since something is in the way of these files, whose names events chose.
+    Refused(Refused),
 }
 
 /// Writes to one destination.
 #[derive(Debug)]
 pub(crate) struct Writer {
+    path: PathTemplate,
     root: Root,
     lock: Lock,
     journal: Journal,
@@ -124,6 +129,7 @@ impl Writer {
             .map_err(failed("read", &full_path))?;
         let packer = Packer::new(destination.compression).map_err(failed("compress for", dir))?;
         let mut writer = Self {
+            path: destination.path.clone(),
             root,
             lock,
             journal,
@@ -178,7 +184,11 @@ impl Writer {
         if !repeated.is_empty() {
             return Ok(Outcome::Repeated(repeated));
         }
-        self.write_locked(&jobs, part.batches().to_vec(), &locked)?;
+        let (files, refused) = self.open_files(&jobs)?;
+        if !refused.is_empty() {
+            return Ok(Outcome::Refused(refused));
+        }
+        self.write_locked(&jobs, &files, part.batches().to_vec(), &locked)?;
         let rotated = self.journal.rotate_if_large(&self.root, &self.disk);
         if let Err(error) = rotated {
             // The lines are written; a journal that grows is no reason to write them again.
@@ -211,20 +221,35 @@ impl Writer {
         Ok(locked)
     }
 
-    /// Steps 3 to 5. The batches are not known yet.
+    /// Which files these are and how long. What is in the way of a name that events chose is told for all files at
+    /// once, so that one more attempt is enough.
+    fn open_files(&mut self, jobs: &[Job<'_>]) -> Result<(Vec<(FileId, u64)>, Refused), WriteError> {
+        let (mut files, mut refused) = (Vec::with_capacity(jobs.len()), Refused::new());
+        for job in jobs {
+            let path = self.root.full_path(job.path);
+            let failed = failed("open", &path);
+            match self.files.open(&self.root, job.path, &self.disk) {
+                Ok(file) => files.push(file),
+                Err(OpenError::InTheWay { name, source }) if self.path.is_chosen(name) => {
+                    refused.insert(job.path.into(), failed(source).to_string());
+                }
+                Err(error) => return Err(failed(error.into())),
+            }
+        }
+        Ok((files, refused))
+    }
+
+    /// The rest of step 3, to step 5. The batches are not known yet.
     fn write_locked(
         &mut self,
         jobs: &[Job<'_>],
+        files: &[(FileId, u64)],
         ids: Vec<BatchId>,
         locked: &Locked,
     ) -> Result<(), WriteError> {
         let mut new_names = BTreeSet::new();
         let (mut growing, mut tasks) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
-        for job in jobs {
-            let (id, len) = self
-                .files
-                .open(&self.root, job.path, &self.disk)
-                .map_err(failed("open", &self.root.full_path(job.path)))?;
+        for (job, &(id, len)) in jobs.iter().zip(files) {
             if len == 0 {
                 // Whoever made it, this process or one that died, may not have come to sync its name.
                 new_names.extend(dirs_of(job.path));
@@ -263,7 +288,7 @@ impl Writer {
                 file
             } else {
                 // One batch can have lines for more files than may be open; those are opened again one by one.
-                opened = self.root.append(job.path, &self.disk)?;
+                opened = self.root.append(job.path, &self.disk).map_err(io::Error::from)?;
                 if opened.id != id {
                     return Err(io::Error::other("somebody replaced the file"));
                 }

@@ -2,10 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
-use broker::{DeadLetter, Death, Delivery, Disposition, Exchange, Message, Publisher, RoutingKey};
+use broker::{DeadLetter, Delivery, Disposition, EventLetter, Message, Publisher};
 use bytes::Bytes;
 use event::{Compression, DecodeError, EventBatch, EventBatchBuilder, PayloadKind};
 use futures_util::future::try_join_all;
@@ -16,7 +16,6 @@ use store::{Appended, Group, RefusedRow, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    STAGE,
     load::{Load, count, settle},
     meters::Meters,
 };
@@ -203,36 +202,24 @@ fn letters_of(
     while let Some(event) = batch.next_event()? {
         if let Some(text) = refused.get(&place) {
             let id = batch.id().derive(&format!("dead:{}", event.position));
-            let mut letter = EventBatchBuilder::new(id, batch.source(), batch.listener(), batch.route());
-            letter.push(&event);
-            letters.push(Message {
+            let mut alone = EventBatchBuilder::new(id, batch.source(), batch.listener(), batch.route());
+            alone.push(&event);
+            let alone = EventLetter {
                 id: id.as_uuid(),
-                exchange: Exchange::Dead,
-                routing_key: RoutingKey::new(&format!("{STAGE}.{REFUSED}")).expect("two plain words"),
+                batch: batch.id().as_uuid(),
+                position: event.position,
                 content_type: PayloadKind::Events.content_type(),
-                body: Bytes::from(letter.finish(Compression::None)),
-                death: Some(Death {
-                    stage: STAGE.to_owned(),
-                    queue: delivery.queue().to_string(),
-                    batch: Some(batch.id().as_uuid()),
-                    position: Some(event.position),
-                    reason: REFUSED.to_owned(),
-                    text: (*text).to_owned(),
-                    at_micros: now_micros(),
-                    attempts: delivery.delivery_count.saturating_add(1),
-                    exchange: delivery.exchange.unwrap_or(Exchange::Parsed),
-                    routing_key: delivery.routing_key.clone(),
-                }),
-            });
+                body: Bytes::from(alone.finish(Compression::None)),
+            };
+            let letter = DeadLetter {
+                reason: REFUSED,
+                text: (*text).to_owned(),
+            };
+            letters.push(delivery.event_letter(alone, &letter));
         }
         place += 1;
     }
     Ok(letters)
-}
-
-fn now_micros() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Between half the pause and all of it, so that many shippers that lost one store do not come back at one moment.

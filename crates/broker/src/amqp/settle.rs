@@ -67,7 +67,7 @@ impl Settler {
     /// Publishes the dead letter, and acknowledges the delivery when it is confirmed.
     pub(crate) async fn dead_letter(&self, mut delivery: Delivery, letter: DeadLetter) {
         let origin = Arc::clone(&delivery.receipt.origin);
-        let message = delivery.dead_letter(letter);
+        let message = delivery.dead_letter(&letter);
         match self.dead_letters.publisher().deliver_envelope(&message).await {
             Ok(()) => {
                 origin.counters.dead_lettered.add(1);

@@ -2,9 +2,10 @@
 
 use std::{fs, path::Path};
 
+use broker::{Broker, DeadLetter, EventLetter, Exchange, Message, RoutingKey};
 use event::{Compression, Event, EventBatchBuilder, EventId, Timestamp};
 use service::Context;
-use settings::{DestinationSettings, FileCompression, FileFormat};
+use settings::{BrokerSettings, DestinationSettings, FileCompression, FileFormat};
 
 use super::*;
 use crate::{
@@ -39,8 +40,22 @@ fn open(destinations: &[Destination]) -> Writer {
     Writer::open(&destinations[0], 1, Bounds::default(), Disk::new(NoFaults)).unwrap()
 }
 
+impl Origin for usize {
+    fn event_letter(&self, event: EventLetter, _: &DeadLetter) -> Message {
+        Message {
+            id: event.id,
+            exchange: Exchange::Dead,
+            routing_key: RoutingKey::new("shipper-fs.test").unwrap(),
+            content_type: event.content_type,
+            body: event.body,
+            death: None,
+        }
+    }
+}
+
 /// A writing thread to be, the way in and the way out.
-fn shelver(
+async fn shelver(
+    dir: &Path,
     destinations: &Arc<[Destination]>,
 ) -> (
     Shelver<usize>,
@@ -65,6 +80,12 @@ fn shelver(
         meters: meters.clone(),
         give_up: CancellationToken::new(),
     };
+    let broker = BrokerSettings::Embedded {
+        dir: dir.join("queues"),
+        queue_bytes_max: 1 << 20,
+        delivery_limit: 20,
+    };
+    let broker = Broker::connect(&broker, "test").await.unwrap();
     let writer = open(destinations);
     let formatter = Formatter::new(Arc::clone(destinations), vec![writer.recent()], 1 << 20);
     let health = ctx.health.component("files");
@@ -72,6 +93,7 @@ fn shelver(
         shared: Arc::new(shared),
         writers: vec![writer],
         formatter,
+        publisher: broker.publisher(1),
         groups,
         results,
         used,
@@ -106,7 +128,7 @@ fn numbers(held: &[Held<usize>]) -> Vec<usize> {
 async fn what_another_process_wrote_meanwhile_is_not_written_again() {
     let dir = tempfile::tempdir().unwrap();
     let destinations = destinations(dir.path());
-    let (mut shelver, groups, mut results) = shelver(&destinations);
+    let (mut shelver, groups, mut results) = shelver(dir.path(), &destinations).await;
     let bodies = ["one", "two", "three"].map(batch);
     let mut group = Group::new(vec![Part::default()]);
     for (number, body) in bodies.iter().enumerate() {
@@ -132,7 +154,7 @@ async fn what_another_process_wrote_meanwhile_is_not_written_again() {
 async fn a_repeat_is_not_acknowledged_when_the_first_was_given_back() {
     let dir = tempfile::tempdir().unwrap();
     let destinations = destinations(dir.path());
-    let (mut shelver, groups, mut results) = shelver(&destinations);
+    let (mut shelver, groups, mut results) = shelver(dir.path(), &destinations).await;
     fs::create_dir(dir.path().join("file")).unwrap();
     let body = batch("one");
     let (mut first, mut second) = (

@@ -86,6 +86,7 @@ fn written_or_found(writer: &mut Writer, part: &Part) {
     match writer.commit(part).unwrap() {
         Outcome::Written { .. } => {}
         Outcome::Repeated(ids) => assert_eq!(ids, part.batches()),
+        Outcome::Refused(refused) => panic!("{refused:?}"),
     }
 }
 
@@ -301,11 +302,30 @@ fn links_are_not_written_through() {
     let mut writer = open(&destination);
     symlink(outside.path(), dir.path().join("a")).unwrap();
     let lines = part(&destination, BatchId::mint(), &[("a", "1")]);
-    let error = writer.commit(&lines).unwrap_err();
-    assert!(error.to_string().contains("a/x.log"), "{error}");
+    match writer.commit(&lines).unwrap() {
+        Outcome::Refused(refused) => {
+            let text = &refused[b"a/x.log".as_slice()];
+            assert!(text.contains("cannot open") && text.contains("a/x.log"), "{text}");
+            assert_eq!(refused.len(), 1);
+        }
+        other => panic!("{other:?}"),
+    }
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
     fs::remove_file(dir.path().join("a")).unwrap();
     written(writer.commit(&lines));
+}
+
+#[test]
+fn a_path_that_no_event_chose_is_an_error() {
+    let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut destination = destination(dir.path());
+    destination.path = PathTemplate::new("logs/{hostname}.log").unwrap();
+    let mut writer = open(&destination);
+    symlink(outside.path(), dir.path().join("logs")).unwrap();
+    let lines = part(&destination, BatchId::mint(), &[("a", "1")]);
+    let error = writer.commit(&lines).unwrap_err();
+    assert!(error.to_string().contains("logs/a.log"), "{error}");
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
 }
 
 #[test]

@@ -128,6 +128,12 @@ impl Placeholder {
         self.form.is_some()
     }
 
+    /// True for the time of arrival, which is ours: no sender has a say in it.
+    #[must_use]
+    pub const fn is_arrival(&self) -> bool {
+        matches!(self.name, Name::ReceivedAt)
+    }
+
     /// Appends the value as it is, any characters in it. Returns `false`, and appends nothing, where the event
     /// does not have it.
     pub fn write(&self, event: &Event<'_>, out: &mut Vec<u8>) -> bool {
