@@ -107,6 +107,18 @@ impl Broker {
         }
     }
 
+    /// Waits until the broker is there, and [declares](Self::declare) `topology`, for intake that nobody ran
+    /// `logferry init` for. What fails is logged and not tried again: what is there already may do.
+    pub async fn declare_when_ready(self, topology: Topology) {
+        let mut state = self.state();
+        if state.wait_for(BrokerState::is_ready).await.is_err() {
+            return;
+        }
+        if let Err(error) = self.declare(&topology).await {
+            tracing::error!(%error, "queues not declared; what is there already is used");
+        }
+    }
+
     /// A publisher with at most `unconfirmed_max` publishes under way.
     #[must_use]
     pub fn publisher(&self, unconfirmed_max: usize) -> Publisher {

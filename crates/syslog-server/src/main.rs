@@ -29,21 +29,11 @@ fn main() -> ExitCode {
             .context("connect to broker")?;
         ctx.metrics.collect(broker.collector());
         ctx.started();
-        let declaring = tokio::spawn(declare(broker.clone()));
+        // What is taken before anybody ran `logferry init` needs a queue to go to.
+        let declaring = tokio::spawn(broker.clone().declare_when_ready(Topology::new([])));
         let ended = server.run(broker.clone(), ctx).await;
         declaring.abort();
         broker.close().await;
         ended
     })
-}
-
-/// So that what is taken before anybody ran `logferry init` has a queue to go to.
-async fn declare(broker: Broker) {
-    let mut state = broker.state();
-    if state.wait_for(broker::BrokerState::is_ready).await.is_err() {
-        return;
-    }
-    if let Err(error) = broker.declare(&Topology::new([])).await {
-        tracing::error!(%error, "queues not declared; what is there already is used");
-    }
 }
