@@ -1,25 +1,22 @@
 //! One shipper is down, and its queue reaches its bound: what becomes of the others, on a real RabbitMQ.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{fs, process::Stdio, time::Duration};
 
 use broker::{BindingKey, Broker, Consumer, Disposition, Exchange, Message, QueueName, RoutingKey, Topology};
 use bytes::Bytes;
 use event::{BatchId, Compression, EventBatch, FrameDefects, PayloadKind, RawBatchBuilder, Timestamp};
 use service::Context;
 use settings::{Settings, Sources};
-use testkit::{RabbitVhost, eventually};
-use tokio::task::JoinHandle;
+use tempfile::TempDir;
+use testkit::{Process, RabbitVhost, eventually};
+use tokio::{process::Command, task::JoinHandle};
 
 /// For what a busy machine does within seconds.
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A RabbitMQ with room for about a megabyte in each queue, and the settings of a parser.
 struct Place {
+    dir: TempDir,
     vhost: RabbitVhost,
     settings: Settings,
     broker: Broker,
@@ -40,12 +37,13 @@ fn going_on() -> QueueName {
 }
 
 impl Place {
-    async fn new(dir: &Path, when_full: &str, queue_bytes_max: &str, park_bytes_max: &str) -> Self {
+    async fn new(when_full: &str, queue_bytes_max: &str, park_bytes_max: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
         let vhost = tokio::task::spawn_blocking(testkit::rabbitmq)
             .await
             .expect("starts");
         let overrides = [
-            ("data_dir", dir.to_str().expect("is text")),
+            ("data_dir", dir.path().to_str().expect("is text")),
             ("broker.url", vhost.url()),
             ("broker.queue_bytes_max", queue_bytes_max),
             ("parser.compression", "none"),
@@ -71,6 +69,7 @@ impl Place {
             broker.declare(&bound.direct(&stopped())).await.expect("declares");
         }
         Self {
+            dir,
             vhost,
             settings,
             broker,
@@ -79,8 +78,9 @@ impl Place {
         }
     }
 
-    /// A parser of its own connection, until the context's stop.
-    async fn parse(&self, ctx: &Context) -> JoinHandle<()> {
+    /// A parser of its own connection, until it is stopped.
+    async fn parse(&self) -> Parsing {
+        let ctx = Context::new(Duration::from_secs(20));
         let broker = Broker::connect(&self.settings.broker, "parser")
             .await
             .expect("connects");
@@ -88,23 +88,23 @@ impl Place {
             .await
             .expect("starts")
             .expect("was not stopped");
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             parser.run().await.expect("drains");
             broker.close().await;
-        })
+        });
+        Parsing { ctx, task }
     }
 
     /// A parser in a process of its own, which can be killed.
-    fn process(&self, dir: &Path) -> Killed {
-        let file = dir.join("logferry.toml");
+    fn process(&self) -> Command {
+        let file = self.dir.path().join("logferry.toml");
         fs::write(&file, FILE).expect("writes");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_parser"));
-        command.env_clear().arg("--config").arg(file);
+        let mut command = Process::command(env!("CARGO_BIN_EXE_parser"), &file);
+        command.arg("--set").arg("parser.http_addr=off");
         for (key, value) in &self.overrides {
             command.arg("--set").arg(format!("{key}={value}"));
         }
-        command.arg("--set").arg("parser.http_addr=off");
-        Killed(command.stdin(Stdio::null()).spawn().expect("starts"))
+        command
     }
 
     async fn publish(&self, batches: std::ops::Range<usize>, line_bytes: usize) {
@@ -165,101 +165,133 @@ async fn take(consumer: &mut Consumer, count: usize) -> Vec<usize> {
     numbers
 }
 
-/// A process that is killed when this is dropped.
-struct Killed(Child);
+/// A parser that runs.
+struct Parsing {
+    ctx: Context,
+    task: JoinHandle<()>,
+}
 
-impl Drop for Killed {
-    fn drop(&mut self) {
-        self.0.kill().expect("runs");
-        self.0.wait().expect("ends");
+impl Parsing {
+    /// What it tells of the stopped shipper's queue.
+    fn metric(&self, name: &str) -> Option<i64> {
+        let label = format!("{name}{{queue=\"{}\"}} ", stopped());
+        let metrics = self.ctx.metrics.encode();
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&label))?;
+        line.parse().ok()
     }
-}
 
-fn context() -> Context {
-    Context::new(Duration::from_secs(20))
-}
+    fn parked(&self) -> Option<i64> {
+        self.metric("logferry_parked_batches")
+    }
 
-fn metric(ctx: &Context, name: &str, queue: &QueueName) -> Option<i64> {
-    let label = format!("{name}{{queue=\"{queue}\"}} ");
-    let metrics = ctx.metrics.encode();
-    let line = metrics.lines().find_map(|line| line.strip_prefix(&label))?;
-    line.parse().ok()
+    async fn stop(self) {
+        self.ctx.stop.cancel();
+        self.task.await.expect("ends");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parked_batches_return_in_order_while_the_other_shipper_goes_on() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let place = Place::new(dir.path(), "park", "1MiB", "64MiB").await;
-    let ctx = context();
-    let parser = place.parse(&ctx).await;
+    let place = Place::new("park", "1MiB", "64MiB").await;
+    let parser = place.parse().await;
     let mut other = place.consume(&going_on()).await;
     let count = 200;
     let (_, taken) = tokio::join!(place.publish(0..count, 200), take(&mut other, count));
     assert_eq!(taken, (0..count).collect::<Vec<_>>(), "nobody held it up");
-    let parked = metric(&ctx, "logferry_parked_batches", &stopped()).expect("is told");
+    let parked = parser.parked().expect("is told");
     assert!(
         parked > 50,
         "{parked} are parked, the others fill a queue of one MiB"
     );
     eventually(DEADLINE, async || {
-        let bytes = metric(&ctx, "logferry_queue_bytes", &stopped());
+        let bytes = parser.metric("logferry_queue_bytes");
         bytes.is_some_and(|bytes| bytes > 500_000)
-            && metric(&ctx, "logferry_queue_bytes_max", &stopped()) == Some(1 << 20)
+            && parser.metric("logferry_queue_bytes_max") == Some(1 << 20)
     })
     .await;
 
     // The parser ends, and another finds what was parked.
-    ctx.stop.cancel();
-    parser.await.expect("ends");
-    let ctx = context();
-    let parser = place.parse(&ctx).await;
-    assert!(metric(&ctx, "logferry_parked_batches", &stopped()).is_some_and(|parked| parked > 50));
+    parser.stop().await;
+    let parser = place.parse().await;
+    assert!(parser.parked().is_some_and(|parked| parked > 50));
     let mut late = place.consume(&stopped()).await;
     let more = count + 20;
     let (_, taken) = tokio::join!(place.publish(count..more, 200), take(&mut late, more));
     assert_eq!(taken, (0..more).collect::<Vec<_>>(), "in order, each once");
-    eventually(DEADLINE, async || {
-        metric(&ctx, "logferry_parked_batches", &stopped()) == Some(0)
-    })
-    .await;
+    eventually(DEADLINE, async || parser.parked() == Some(0)).await;
     // And new ones go straight there again.
     place.publish(more..more + 1, 200).await;
     assert_eq!(take(&mut late, 1).await, [more]);
-    ctx.stop.cancel();
-    parser.await.expect("ends");
+    parser.stop().await;
     drop((other, late));
     place.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parked_batches_survive_a_kill_of_the_parser() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let place = Place::new(dir.path(), "park", "1MiB", "64MiB").await;
-    let process = place.process(dir.path());
+    let place = Place::new("park", "1MiB", "64MiB").await;
+    let process = Process::start(&mut place.process());
     let mut other = place.consume(&going_on()).await;
     let count = 150;
     let (_, taken) = tokio::join!(place.publish(0..count, 200), take(&mut other, count));
     assert_eq!(taken, (0..count).collect::<Vec<_>>());
-    drop(process);
+    process.kill().await;
 
-    let ctx = context();
-    let parser = place.parse(&ctx).await;
+    let parser = place.parse().await;
     let mut late = place.consume(&stopped()).await;
     let mut taken = take(&mut late, count).await;
     taken.sort_unstable();
     assert_eq!(taken, (0..count).collect::<Vec<_>>());
-    ctx.stop.cancel();
-    parser.await.expect("ends");
+    parser.stop().await;
+    drop((other, late));
+    place.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_fills_up_is_announced_before_its_bound() {
+    let place = Place::new("wait", "1MiB", "64MiB").await;
+    let mut command = place.process();
+    command.arg("--set").arg("parser.queue_warn_percent=40");
+    let mut process = Process::start(command.stderr(Stdio::piped()));
+    let mut log = process.log();
+    let mut other = place.consume(&going_on()).await;
+    // Above half of what the stopped shipper's queue takes, and below all of it.
+    let count = 45;
+    let (_, taken) = tokio::join!(place.publish(0..count, 200), take(&mut other, count));
+    assert_eq!(taken.len(), count);
+    let mut next_with = async |text: &str| {
+        let next = async {
+            loop {
+                let line = log.next_line().await.expect("reads").expect("goes on");
+                assert!(!line.contains("is full"), "{line}");
+                if line.contains(text) && line.contains("queue=shipper-pgsql") {
+                    return line;
+                }
+            }
+        };
+        tokio::time::timeout(DEADLINE, next).await.expect("is told")
+    };
+    let line = next_with("a queue fills up").await;
+    let (_, percent) = line.split_once("percent=").expect("is told");
+    let percent: u64 = percent
+        .split(' ')
+        .next()
+        .and_then(|percent| percent.parse().ok())
+        .expect("is a number");
+    assert!((40..100).contains(&percent), "{line}");
+    assert!(line.contains("broker.queue_bytes_max"), "{line}");
+    let mut late = place.consume(&stopped()).await;
+    assert_eq!(take(&mut late, count).await.len(), count, "none was refused");
+    next_with("a queue has room again").await;
+    process.stop().await;
     drop((other, late));
     place.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_wait_everybody_waits_and_nothing_is_lost() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let place = Place::new(dir.path(), "wait", "1MiB", "64MiB").await;
-    let ctx = context();
-    let parser = place.parse(&ctx).await;
+    let place = Place::new("wait", "1MiB", "64MiB").await;
+    let parser = place.parse().await;
     let mut other = place.consume(&going_on()).await;
     let count = 150;
     place.publish(0..count, 200).await;
@@ -275,30 +307,29 @@ async fn with_wait_everybody_waits_and_nothing_is_lost() {
             .await
             .expect("is there")
             .ready;
-        ctx.metrics
+        parser
+            .ctx
+            .metrics
             .encode()
             .contains("logferry_retries_total{stage=\"parser\",reason=\"nacked\"}")
             && waiting > 0
     })
     .await;
-    assert_eq!(metric(&ctx, "logferry_parked_batches", &stopped()), None);
+    assert_eq!(parser.parked(), None);
     let mut late = place.consume(&stopped()).await;
     let (mut first, mut second) = tokio::join!(take(&mut late, count), take(&mut other, count));
     first.sort_unstable();
     second.sort_unstable();
     assert_eq!((&first, &second), (&(0..count).collect(), &(0..count).collect()));
-    ctx.stop.cancel();
-    parser.await.expect("ends");
+    parser.stop().await;
     drop((other, late));
     place.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_file_queue_holds_and_nothing_is_lost() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let place = Place::new(dir.path(), "park", "1MiB", "1MiB").await;
-    let ctx = context();
-    let parser = place.parse(&ctx).await;
+    let place = Place::new("park", "1MiB", "1MiB").await;
+    let parser = place.parse().await;
     let mut other = place.consume(&going_on()).await;
     let count = 300;
     place.publish(0..count, 200).await;
@@ -309,7 +340,7 @@ async fn a_full_file_queue_holds_and_nothing_is_lost() {
             .await
             .expect("is there")
             .ready;
-        metric(&ctx, "logferry_parked_batches", &stopped()).is_some_and(|parked| parked > 20) && waiting > 0
+        parser.parked().is_some_and(|parked| parked > 20) && waiting > 0
     })
     .await;
     let mut late = place.consume(&stopped()).await;
@@ -318,8 +349,7 @@ async fn a_full_file_queue_holds_and_nothing_is_lost() {
     second.sort_unstable();
     assert_eq!(first, (0..count).collect::<Vec<_>>());
     assert_eq!(second, (0..count).collect::<Vec<_>>());
-    ctx.stop.cancel();
-    parser.await.expect("ends");
+    parser.stop().await;
     drop((other, late));
     place.end().await;
 }
@@ -328,20 +358,18 @@ async fn a_full_file_queue_holds_and_nothing_is_lost() {
 #[ignore = "two million events take minutes in a debug build: make stopped-shipper"]
 async fn a_shipper_stopped_for_two_million_events_holds_up_nobody() {
     for when_full in ["wait", "park"] {
-        let dir = tempfile::tempdir().expect("a folder");
         // Parked: nearly all of them, as the queue holds few.
         let queue_bytes_max = if when_full == "wait" { "16GiB" } else { "8MiB" };
-        let mut place = Place::new(dir.path(), when_full, queue_bytes_max, "16GiB").await;
+        let mut place = Place::new(when_full, queue_bytes_max, "16GiB").await;
         place.batch_events = 1000;
-        let ctx = context();
-        let parser = place.parse(&ctx).await;
+        let parser = place.parse().await;
         let mut other = place.consume(&going_on()).await;
         let count = 2000;
         let began = std::time::Instant::now();
         let (_, taken) = tokio::join!(place.publish(0..count, 40), take(&mut other, count));
         assert_eq!(taken, (0..count).collect::<Vec<_>>());
         let passed = began.elapsed();
-        let parked = metric(&ctx, "logferry_parked_batches", &stopped());
+        let parked = parser.parked();
         let began = std::time::Instant::now();
         let mut late = place.consume(&stopped()).await;
         assert_eq!(take(&mut late, count).await, (0..count).collect::<Vec<_>>());
@@ -349,8 +377,7 @@ async fn a_shipper_stopped_for_two_million_events_holds_up_nobody() {
         eprintln!(
             "{when_full}: 2,000,000 events passed the stopped shipper in {passed:?} ({parked:?} batches parked), which took them in {returned:?}"
         );
-        ctx.stop.cancel();
-        parser.await.expect("ends");
+        parser.stop().await;
         drop((other, late));
         place.end().await;
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
+use testkit::RabbitMq;
 use testkit::proxy::Condition;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
@@ -13,6 +14,7 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::fault::{CRASH_POINTS, Fault, Server, ServerFault};
 use crate::fleet::{self, Member};
+use crate::outage::Outage;
 use crate::world::World;
 
 /// How long a process has to come to its crash point before it goes on without.
@@ -65,9 +67,21 @@ pub(crate) async fn inject(world: &Arc<World>, fault: Fault) -> anyhow::Result<D
             sleep(lasts).await;
             line.proxy.set(Condition::Clear);
         }
-        Fault::Server(Server::RabbitMq, fault, lasts) => rabbitmq(world, fault, lasts).await?,
-        Fault::Server(Server::Postgres, fault, lasts) => postgres(world, fault, lasts).await?,
-        Fault::Server(Server::Redis, fault, lasts) => redis(world, fault, lasts).await?,
+        Fault::Server(Server::RabbitMq, fault, lasts) => {
+            if !outage(&world.rabbitmq, fault, lasts).await {
+                rabbitmq(&world.rabbitmq, fault, lasts).await?;
+            }
+        }
+        Fault::Server(Server::Postgres, fault, lasts) => {
+            if !outage(&world.postgres, fault, lasts).await {
+                postgres(world, fault, lasts).await?;
+            }
+        }
+        Fault::Server(Server::Redis, fault, lasts) => {
+            if !outage(&world.redis, fault, lasts).await {
+                bail!("{fault:?} is not for Redis");
+            }
+        }
     }
     Ok(Done::Yes)
 }
@@ -140,24 +154,19 @@ async fn clock(world: &World, member: &Member, jump: i64, lasts: Duration) -> an
     Ok(())
 }
 
-async fn rabbitmq(world: &World, fault: ServerFault, lasts: Duration) -> anyhow::Result<()> {
-    let server = &world.rabbitmq;
+/// Does what can be done to any server; `false` for what cannot.
+async fn outage(server: &impl Outage, fault: ServerFault, lasts: Duration) -> bool {
     match fault {
-        ServerFault::Kill => {
-            server.kill().await;
-            sleep(lasts).await;
-            server.start().await;
-        }
-        ServerFault::Terminate => {
-            server.stop().await;
-            sleep(lasts).await;
-            server.start().await;
-        }
-        ServerFault::Freeze => {
-            server.pause();
-            sleep(lasts).await;
-            server.resume();
-        }
+        ServerFault::Kill => server.killed(lasts).await,
+        ServerFault::Terminate => server.terminated(lasts).await,
+        ServerFault::Freeze => server.frozen(lasts).await,
+        _ => return false,
+    }
+    true
+}
+
+async fn rabbitmq(server: &RabbitMq, fault: ServerFault, lasts: Duration) -> anyhow::Result<()> {
+    match fault {
         ServerFault::MemoryAlarm => {
             server.set_alarm(true).await;
             sleep(lasts).await;
@@ -174,31 +183,13 @@ async fn rabbitmq(world: &World, fault: ServerFault, lasts: Duration) -> anyhow:
             server.set_queue_length_max(None).await;
         }
         ServerFault::CloseConnections => server.close_connections().await,
-        ServerFault::Storm | ServerFault::LockTable | ServerFault::TerminateBackends => {
-            bail!("{fault:?} is for PostgreSQL")
-        }
+        other => bail!("{other:?} is not for RabbitMQ"),
     }
     Ok(())
 }
 
 async fn postgres(world: &World, fault: ServerFault, lasts: Duration) -> anyhow::Result<()> {
-    let server = &world.postgres;
     match fault {
-        ServerFault::Kill => {
-            server.kill().await;
-            sleep(lasts).await;
-            server.start().await;
-        }
-        ServerFault::Terminate => {
-            server.stop().await;
-            sleep(lasts).await;
-            server.start().await;
-        }
-        ServerFault::Freeze => {
-            server.pause();
-            sleep(lasts).await;
-            server.resume();
-        }
         ServerFault::Storm => {
             let mut sessions = Vec::new();
             // The last ones are refused, as those of our processes then are.
@@ -225,33 +216,7 @@ async fn postgres(world: &World, fault: ServerFault, lasts: Duration) -> anyhow:
                        WHERE datname = current_database() AND pid <> pg_backend_pid()";
             session.batch_execute(end).await.context("end sessions")?;
         }
-        ServerFault::MemoryAlarm
-        | ServerFault::DiskAlarm
-        | ServerFault::QueueLength(_)
-        | ServerFault::CloseConnections => bail!("{fault:?} is for RabbitMQ"),
-    }
-    Ok(())
-}
-
-async fn redis(world: &World, fault: ServerFault, lasts: Duration) -> anyhow::Result<()> {
-    let server = &world.redis;
-    match fault {
-        ServerFault::Kill => {
-            server.kill().await;
-            sleep(lasts).await;
-            server.start().await;
-        }
-        ServerFault::Terminate => {
-            server.stop().await;
-            sleep(lasts).await;
-            server.start().await;
-        }
-        ServerFault::Freeze => {
-            server.pause();
-            sleep(lasts).await;
-            server.resume();
-        }
-        other => bail!("{other:?} is not for Redis"),
+        other => bail!("{other:?} is not for PostgreSQL"),
     }
     Ok(())
 }

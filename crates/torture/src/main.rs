@@ -10,6 +10,7 @@ mod fleet;
 mod inject;
 mod ledger;
 mod message;
+mod outage;
 mod random;
 mod report;
 mod run;

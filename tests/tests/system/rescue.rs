@@ -1,146 +1,165 @@
 //! The broker goes in mid-load: acknowledgements go on through Redis, then through the file, until that is full;
 //! when the broker is back everything is returned, and each answered line is there once.
 
-use testkit::{Pipeline, RabbitMq, Redis, RelpLoad, Service, eventually};
+use testkit::{Database, Pipeline, RabbitMq, Redis, RelpLoad, Service, eventually};
 
-use crate::support::{PATIENCE, Rows, assert_counts, each_once, lines};
+use crate::support::{Counts, PATIENCE, Rows, assert_counts, each_once, lines};
 
-fn settings(redis: &Redis, more: &str) -> String {
-    format!(
-        "[rescue]\nurl = \"{}\"\npatience = \"100ms\"\ntimeout = \"2s\"\n{more}",
-        redis.url()
-    )
+/// A pipeline over servers of its own, which a test takes away.
+struct Place {
+    broker: RabbitMq,
+    redis: Redis,
+    pipeline: Pipeline,
+    rows: Rows,
+    _database: Database,
 }
 
-async fn in_force(pipeline: &Pipeline, durability: &str) {
-    let label = format!("durability=\"{durability}\"");
-    eventually(PATIENCE, || async {
-        let parts = ["logferry_durability{", &label];
-        pipeline.metric(Service::SyslogServer, &parts).await > 0.5
-    })
-    .await;
-}
+impl Place {
+    /// `more` follows in the section `rescue` of the settings.
+    async fn start(more: &str) -> Self {
+        let redis = Redis::start_private().await;
+        Self::start_with(redis, more).await
+    }
 
-/// What each rescue queue took so far.
-async fn rescued(pipeline: &Pipeline, queue: &str) -> f64 {
-    let label = format!("queue=\"{queue}\"");
-    let parts = ["logferry_intake_batches_rescued_total", &label];
-    pipeline.metric(Service::SyslogServer, &parts).await
-}
+    async fn start_with(redis: Redis, more: &str) -> Self {
+        let broker = RabbitMq::start_private().await;
+        let database = testkit::postgres();
+        let rescue = format!(
+            "[rescue]\nurl = \"{}\"\npatience = \"100ms\"\ntimeout = \"2s\"\n{more}",
+            redis.url()
+        );
+        let pipeline = Pipeline::over(&broker.url(), database.url())
+            .settings(&rescue)
+            .start()
+            .await;
+        Self {
+            rows: Rows::connect(database.url()).await,
+            broker,
+            redis,
+            pipeline,
+            _database: database,
+        }
+    }
 
-async fn send(pipeline: &Pipeline, name: &str, count: usize) {
-    RelpLoad::start(pipeline.relp(), lines(name, count))
-        .finish()
+    async fn in_force(&self, durability: &str) {
+        let label = format!("durability=\"{durability}\"");
+        eventually(PATIENCE, || async {
+            let parts = ["logferry_durability{", &label];
+            self.pipeline.metric(Service::SyslogServer, &parts).await > 0.5
+        })
         .await;
+    }
+
+    /// What a rescue queue took so far.
+    async fn rescued(&self, queue: &str) -> f64 {
+        let label = format!("queue=\"{queue}\"");
+        let parts = ["logferry_intake_batches_rescued_total", &label];
+        self.pipeline.metric(Service::SyslogServer, &parts).await
+    }
+
+    fn load(&self, name: &str, count: usize) -> RelpLoad {
+        RelpLoad::start(self.pipeline.relp(), lines(name, count))
+    }
+
+    /// Returns when each line is answered.
+    async fn send(&self, name: &str, count: usize) {
+        self.load(name, count).finish().await;
+    }
+
+    /// Waits until as many lines are there, and checks that it is these, each once.
+    async fn all_there_once(&self, sent: &[(&str, usize)]) {
+        let expected: Counts = sent
+            .iter()
+            .flat_map(|(name, count)| each_once(name, *count))
+            .collect();
+        eventually(PATIENCE, || async {
+            self.rows.counts().await.len() >= expected.len()
+        })
+        .await;
+        // What comes twice comes from a rescue queue.
+        eventually(PATIENCE, || async {
+            let parts = ["logferry_rescue_batches{"];
+            self.pipeline.metric(Service::Collector, &parts).await < 0.5
+        })
+        .await;
+        assert_counts(&self.rows.counts().await, &expected);
+    }
 }
 
 #[tokio::test]
 async fn the_broker_dies_then_redis_then_the_file_is_full() {
-    let (broker, redis) = (RabbitMq::start_private().await, Redis::start_private().await);
-    let database = testkit::postgres();
-    let pipeline = Pipeline::over(&broker.url(), database.url())
-        .settings(&settings(&redis, "file_bytes_max = \"64KiB\""))
-        .start()
-        .await;
-    let rows = Rows::connect(database.url()).await;
-    in_force(&pipeline, "quorum").await;
-    let load = RelpLoad::start(pipeline.relp(), lines("mid", 20_000));
+    let place = Place::start("file_bytes_max = \"64KiB\"").await;
+    place.in_force("quorum").await;
+    let load = place.load("mid", 20_000);
     eventually(PATIENCE, || async { load.acked() >= 2000 }).await;
 
-    broker.kill().await;
+    place.broker.kill().await;
     load.finish().await;
-    in_force(&pipeline, "rescue-redis").await;
-    send(&pipeline, "redis", 500).await;
-    assert!(rescued(&pipeline, "redis").await > 0.0);
+    place.in_force("rescue-redis").await;
+    place.send("redis", 500).await;
+    assert!(place.rescued("redis").await > 0.0);
 
-    redis.kill().await;
-    send(&pipeline, "file", 500).await;
-    in_force(&pipeline, "rescue-file").await;
-    assert!(rescued(&pipeline, "file").await > 0.0);
+    place.redis.kill().await;
+    place.send("file", 500).await;
+    place.in_force("rescue-file").await;
+    assert!(place.rescued("file").await > 0.0);
 
-    let stuck = RelpLoad::start(pipeline.relp(), lines("full", 40_000));
-    in_force(&pipeline, "refusing").await;
+    let stuck = place.load("full", 40_000);
+    place.in_force("refusing").await;
 
-    redis.start().await;
-    broker.start().await;
+    place.redis.start().await;
+    place.broker.start().await;
     stuck.finish().await;
-    in_force(&pipeline, "quorum").await;
-    let mut expected = each_once("mid", 20_000);
-    expected.extend(each_once("redis", 500));
-    expected.extend(each_once("file", 500));
-    expected.extend(each_once("full", 40_000));
-    eventually(PATIENCE, || async { rows.counts().await.len() >= expected.len() }).await;
-    eventually(PATIENCE, || async {
-        pipeline
-            .metric(Service::Collector, &["logferry_rescue_batches{"])
-            .await
-            < 0.5
-    })
-    .await;
-    assert_counts(&rows.counts().await, &expected);
+    place.in_force("quorum").await;
+    let sent = [("mid", 20_000), ("redis", 500), ("file", 500), ("full", 40_000)];
+    place.all_there_once(&sent).await;
     for service in Service::ALL {
-        assert!(pipeline.terminate(service).await.success());
+        assert!(place.pipeline.terminate(service).await.success());
     }
 }
 
 #[tokio::test]
 async fn answers_go_on_under_an_alarm_and_when_the_queue_refuses() {
-    let (broker, redis) = (RabbitMq::start_private().await, Redis::start_private().await);
-    let database = testkit::postgres();
-    let pipeline = Pipeline::over(&broker.url(), database.url())
-        .settings(&settings(&redis, ""))
-        .start()
-        .await;
-    let rows = Rows::connect(database.url()).await;
-    send(&pipeline, "before", 100).await;
+    let place = Place::start("").await;
+    place.send("before", 100).await;
 
-    broker.set_alarm(true).await;
-    send(&pipeline, "alarm", 1000).await;
-    in_force(&pipeline, "rescue-redis").await;
-    broker.set_alarm(false).await;
-    in_force(&pipeline, "quorum").await;
+    place.broker.set_alarm(true).await;
+    place.send("alarm", 1000).await;
+    place.in_force("rescue-redis").await;
+    place.broker.set_alarm(false).await;
+    place.in_force("quorum").await;
 
     // Nobody takes from the queue, which holds one batch.
-    pipeline.kill(Service::Parser).await;
-    broker.set_queue_length_max(Some(1)).await;
-    for number in 0..20 {
-        send(&pipeline, &format!("refused{number}"), 50).await;
+    place.pipeline.kill(Service::Parser).await;
+    place.broker.set_queue_length_max(Some(1)).await;
+    let refused: Vec<_> = (0..20).map(|number| format!("refused{number}")).collect();
+    for name in &refused {
+        place.send(name, 50).await;
     }
-    in_force(&pipeline, "rescue-redis").await;
-    broker.set_queue_length_max(None).await;
+    place.in_force("rescue-redis").await;
+    place.broker.set_queue_length_max(None).await;
 
     // The collector dies while it returns, and another goes on with its batches.
-    pipeline.kill(Service::Collector).await;
-    pipeline.start(Service::Parser).await;
-    pipeline.start(Service::Collector).await;
-    pipeline.start_another(Service::Collector).await;
+    place.pipeline.kill(Service::Collector).await;
+    place.pipeline.start(Service::Parser).await;
+    place.pipeline.start(Service::Collector).await;
+    place.pipeline.start_another(Service::Collector).await;
 
-    let mut expected = each_once("before", 100);
-    expected.extend(each_once("alarm", 1000));
-    for number in 0..20 {
-        expected.extend(each_once(&format!("refused{number}"), 50));
-    }
-    eventually(PATIENCE, || async { rows.counts().await.len() >= expected.len() }).await;
-    in_force(&pipeline, "quorum").await;
-    assert_counts(&rows.counts().await, &expected);
+    let mut sent = vec![("before", 100), ("alarm", 1000)];
+    sent.extend(refused.iter().map(|name| (name.as_str(), 50)));
+    place.all_there_once(&sent).await;
+    place.in_force("quorum").await;
 }
 
 #[tokio::test]
 async fn a_redis_that_does_not_sync_is_passed_over() {
-    let (broker, redis) = (RabbitMq::start_private().await, Redis::start_private().await);
+    let redis = Redis::start_private().await;
     redis.configure("appendfsync", "everysec").unwrap();
-    let database = testkit::postgres();
-    let pipeline = Pipeline::over(&broker.url(), database.url())
-        .settings(&settings(&redis, ""))
-        .start()
-        .await;
-    let rows = Rows::connect(database.url()).await;
-    broker.kill().await;
-    send(&pipeline, "weak", 200).await;
-    in_force(&pipeline, "rescue-file").await;
-    assert!(rescued(&pipeline, "redis").await < 0.5);
-    broker.start().await;
-    let expected = each_once("weak", 200);
-    eventually(PATIENCE, || async { rows.counts().await.len() >= expected.len() }).await;
-    assert_counts(&rows.counts().await, &expected);
+    let place = Place::start_with(redis, "").await;
+    place.broker.kill().await;
+    place.send("weak", 200).await;
+    place.in_force("rescue-file").await;
+    assert!(place.rescued("redis").await < 0.5);
+    place.broker.start().await;
+    place.all_there_once(&[("weak", 200)]).await;
 }

@@ -1,43 +1,18 @@
 //! TLS with client certificates: the peer's name is in the row, and who has no certificate stays out.
 
-use std::fs;
-use std::path::Path;
-
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
-use testkit::{Rsyslog, free_port};
+use testkit::{Authority, Rsyslog, free_port};
 
 use crate::support::{System, assert_counts, each_once, lines};
 
 const LINES: usize = 500;
 const CLIENT: &str = "client-7.example";
 
-/// Writes a CA, and certificates signed by it for the server and a client, as PEM files.
-fn write_certificates(dir: &Path) {
-    let mut ca = CertificateParams::new(Vec::new()).unwrap();
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    ca.distinguished_name.push(DnType::CommonName, "a CA for tests");
-    let ca_key = KeyPair::generate().unwrap();
-    fs::write(dir.join("ca.pem"), ca.self_signed(&ca_key).unwrap().pem()).unwrap();
-    let issuer = Issuer::new(ca, ca_key);
-    for (file, name, purpose) in [
-        ("server", "localhost", ExtendedKeyUsagePurpose::ServerAuth),
-        ("client", CLIENT, ExtendedKeyUsagePurpose::ClientAuth),
-    ] {
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.extended_key_usages.push(purpose);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &issuer).unwrap();
-        fs::write(dir.join(format!("{file}.pem")), certificate.pem()).unwrap();
-        fs::write(dir.join(format!("{file}.key")), key.serialize_pem()).unwrap();
-    }
-}
-
 #[tokio::test]
 async fn the_name_in_a_client_certificate_is_in_the_row() {
     let certificates = tempfile::tempdir().unwrap();
-    let dir = certificates.path();
-    write_certificates(dir);
+    let ca = Authority::new(certificates.path(), "ca");
+    let server = ca.issue("server", "localhost");
+    let client = ca.issue("client", CLIENT);
     let port = free_port();
     let system = System::start_with(&format!(
         r#"
@@ -46,12 +21,14 @@ name = "tls"
 protocol = "tcp"
 address = "127.0.0.1:{port}"
 [syslog_server.listener.tls]
-cert_file = "{dir}/server.pem"
-key_file = "{dir}/server.key"
+cert_file = {cert_file:?}
+key_file = {key_file:?}
 client_cert = "required"
-client_ca_file = "{dir}/ca.pem"
+client_ca_file = {ca_file:?}
 "#,
-        dir = dir.display()
+        cert_file = server.cert_file,
+        key_file = server.key_file,
+        ca_file = ca.file()
     ))
     .await;
     let action = format!(
@@ -59,14 +36,10 @@ client_ca_file = "{dir}/ca.pem"
             template="RSYSLOG_SyslogProtocol23Format" streamDriver="gtls" streamDriverMode="1"
             streamDriverAuthMode="x509/name" streamDriverPermittedPeers="localhost")"#
     );
-    let trust = format!(
-        "global(defaultNetstreamDriverCAFile=\"{}/ca.pem\")",
-        dir.display()
-    );
+    let trust = format!("global(defaultNetstreamDriverCAFile={:?})", ca.file());
     let own = format!(
-        "global(defaultNetstreamDriverCertFile=\"{dir}/client.pem\"
-            defaultNetstreamDriverKeyFile=\"{dir}/client.key\")",
-        dir = dir.display()
+        "global(defaultNetstreamDriverCertFile={:?} defaultNetstreamDriverKeyFile={:?})",
+        client.cert_file, client.key_file
     );
     let known = Rsyslog::start(&format!("{trust}\n{own}"), &action).await;
     let unknown = Rsyslog::start(&trust, &action).await;
