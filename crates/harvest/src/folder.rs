@@ -161,7 +161,13 @@ impl Loop {
         self.folder.carrier.meters.scans_failed.inc();
         if !std::mem::replace(&mut self.has_problems, true) {
             let problems = scan.problems.len();
-            tracing::error!(?path, %error, problems, "folder cannot be looked through; the others go on");
+            tracing::error!(
+                ?path,
+                %error,
+                problems,
+                "folder cannot be looked through: harvest.folder.path has to be a folder that the user of this process \
+                 may read and search; it is tried again, and the others go on"
+            );
         }
     }
 

@@ -12,13 +12,17 @@ use std::{
 };
 
 use anyhow::Context as _;
-use broker::Broker;
+use broker::{Broker, BrokerState};
 use clap::Args;
 use harvest::{Imported, Importer};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use service::exit;
 use settings::{BrokerSettings, FolderSettings, Settings};
-use tokio::{pin, time::interval};
+use tokio::{
+    pin,
+    sync::watch,
+    time::{Instant as Moment, interval},
+};
 
 use self::{folder::FolderArgs, stages::Stages};
 use crate::{
@@ -41,6 +45,9 @@ With embedded queues the lines are in the store when the command ends, and no `l
 use the data folder meanwhile; else they are with the broker. It may be interrupted at any time:
 the same command goes on where it was, and no line arrives twice.
 Exit codes: 0 all was imported, 1 not all, 64 wrong arguments, 78 wrong settings.";
+
+/// A broker that is away for longer than this is told of: shorter ones nobody notices.
+const AWAY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Between two looks at how far it is.
 const TICK: Duration = Duration::from_millis(200);
@@ -105,13 +112,13 @@ impl HarvestArgs {
             let mut stages = Stages::start(settings, &broker).await?;
             // Both are given up together, by an error; nothing is lost by that.
             let tally = tokio::select! {
-                tally = self.import(&importer) => tally?,
+                tally = self.import(&importer, broker.state()) => tally?,
                 error = stages.failed() => return Err(error),
             };
             stages.drain(&broker, &topology).await?;
             tally
         } else {
-            self.import(&importer).await?
+            self.import(&importer, broker.state()).await?
         };
         broker.close().await;
         drop(data_dir);
@@ -119,11 +126,12 @@ impl HarvestArgs {
     }
 
     /// Takes all files, and gives whether all of each was taken.
-    async fn import(&self, importer: &Importer) -> anyhow::Result<bool> {
+    async fn import(&self, importer: &Importer, state: watch::Receiver<BrokerState>) -> anyhow::Result<bool> {
         let (bar, started) = (self.bar(), Instant::now());
         let all = self.take_all(importer, &bar);
         pin!(all);
         let mut tick = interval(TICK);
+        let mut away = Away::new(state);
         let tally = loop {
             // Both branches are cancel-safe: `all` goes on.
             tokio::select! {
@@ -131,6 +139,9 @@ impl HarvestArgs {
                 _ = tick.tick() => {
                     bar.set_position(importer.bytes());
                     bar.set_message(HumanCount(importer.lines()).to_string());
+                    if let Some(told) = away.look() {
+                        bar.suspend(|| eprintln!("logferry harvest: {told}"));
+                    }
                 }
             }
         };
@@ -202,6 +213,42 @@ impl HarvestArgs {
             Ok(style) => bar.with_style(style),
             Err(_) => bar,
         }
+    }
+}
+
+/// Whether the broker is away, and whether that was told.
+struct Away {
+    state: watch::Receiver<BrokerState>,
+    since: Option<Moment>,
+    is_told: bool,
+}
+
+impl Away {
+    const fn new(state: watch::Receiver<BrokerState>) -> Self {
+        Self {
+            state,
+            since: None,
+            is_told: false,
+        }
+    }
+
+    /// What is to be told now.
+    fn look(&mut self) -> Option<String> {
+        let state = self.state.borrow();
+        if state.is_ready() {
+            self.since = None;
+            return std::mem::take(&mut self.is_told).then(|| "the broker is back, going on".to_owned());
+        }
+        let since = *self.since.get_or_insert_with(Moment::now);
+        if self.is_told || since.elapsed() < AWAY_PATIENCE {
+            return None;
+        }
+        self.is_told = true;
+        Some(format!(
+            "waiting for the broker ({}); the import goes on when it is back. Interrupted, it goes on from here when \
+             the command is repeated",
+            visible(&state.to_string())
+        ))
     }
 }
 

@@ -85,6 +85,61 @@ async fn harvest_dies() {
     assert!(system.pipeline.terminate(Service::Harvest).await.success());
 }
 
+#[tokio::test]
+async fn what_harvest_does_is_in_its_metrics() {
+    let folder = |name: &str, keys: &str| {
+        format!("[[harvest.folder]]\nname = {name:?}\npath = {name:?}\npoll_interval = \"200ms\"\n{keys}\n")
+    };
+    let up = folder("up", "quiet = \"0ms\"");
+    let living = folder("living", "follow = true\nframe_bytes_max = \"1KiB\"");
+    let system = start(&(up + &living)).await;
+    let dir = system.pipeline.dir().join("living");
+    let all = lines("metric", 990);
+    let mut text = all.join("\n").into_bytes();
+    text.extend_from_slice(format!("\n{}\n", "x".repeat(1500)).as_bytes());
+    put(&dir, "a.log", &text);
+    let up = system.pipeline.dir().join("up");
+    put(&up, "b.log.gz", &gzip(all[..9].join("\n").as_bytes()));
+    put(&up, "bad.gz", &[&[0x1f, 0x8b, 8, 0][..], &[0xff; 100]].concat());
+    eventually(PATIENCE, || async {
+        fs::read_dir(up.join(".done")).is_ok_and(|done| done.count() == 1)
+            && fs::read_dir(up.join(".failed")).is_ok_and(|failed| failed.count() == 2)
+    })
+    .await;
+    system.rows.await_total(1000).await;
+    let metric = async |name: &str, labels: &[&str]| {
+        let parts = [&[name], labels].concat();
+        system.pipeline.metric(Service::Harvest, &parts).await
+    };
+    let stage = "stage=\"harvest\"";
+    for (name, labels, expected) in [
+        ("logferry_events_received_total", &[stage][..], 1000.0),
+        ("logferry_events_sent_total", &[stage], 1000.0),
+        ("logferry_batches_in_flight", &[stage], 0.0),
+        ("logferry_harvest_files_total", &["\"up\"", "\"taken\""], 1.0),
+        ("logferry_harvest_files_total", &["\"up\"", "\"failed\""], 1.0),
+        ("logferry_harvest_bytes_total", &["\"living\""], text.len() as f64),
+        ("logferry_harvest_lines_truncated_total", &["\"living\""], 1.0),
+        ("logferry_broker_ready", &[], 1.0),
+        ("logferry_broker_messages_unconfirmed", &[], 0.0),
+        ("logferry_broker_messages_returned_total", &[], 0.0),
+    ] {
+        let found = metric(name, labels).await;
+        assert!(
+            (found - expected).abs() < 0.5,
+            "{name}{labels:?} is {found}, not {expected}"
+        );
+    }
+    // It was not there at first.
+    assert!(metric("logferry_harvest_scans_failed_total", &["\"up\""]).await >= 1.0);
+    let published = metric("logferry_broker_messages_published_total", &[]).await;
+    let confirmed = metric("logferry_broker_messages_confirmed_total", &[]).await;
+    assert!(
+        published >= 2.0 && (published - confirmed).abs() < 0.5,
+        "{published} {confirmed}"
+    );
+}
+
 async fn await_message(rows: &Rows, message: &str) {
     let sql = "SELECT 1 FROM events WHERE message = $1";
     eventually(PATIENCE, || async {

@@ -10,6 +10,7 @@ mod dead;
 mod embedded;
 mod harvest;
 mod hostile;
+mod import;
 mod kill;
 mod many;
 mod rescue;

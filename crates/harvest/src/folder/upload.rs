@@ -148,7 +148,12 @@ async fn deal_with(
             );
         }
         Err(error) => {
-            tracing::error!(?path, %error, "file taken, and cannot be moved or removed: it stays, and is not taken again");
+            tracing::error!(
+                ?path,
+                %error,
+                "file taken, and cannot be moved or removed (harvest.folder.done, done_dir, failed_dir): it stays, and is \
+                 not taken again"
+            );
             return Ok(Outcome::Failed);
         }
     }
