@@ -1,6 +1,6 @@
 //! `logferry dead` on the queues of a running `logferry run`: embedded, or on RabbitMQ.
 
-use std::{borrow::Cow, fs};
+use std::{borrow::Cow, collections::BTreeSet, fs, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use event::{
@@ -9,7 +9,10 @@ use event::{
 };
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use testkit::eventually;
+use testkit::{
+    eventually,
+    proxy::{Condition, Proxy},
+};
 
 use crate::{
     fixture::{Fixture, Outcome, PATIENCE},
@@ -208,6 +211,123 @@ async fn dead_letters_on_rabbitmq() {
     ));
     letters_are_seen_put_back_once_taken_along_and_dropped(&fixture).await;
     listed(&fixture, &[], 3).await;
+}
+
+#[tokio::test]
+async fn drop_asks_and_takes_no_for_an_answer() {
+    let fixture = Fixture::new();
+    let run = Run::start(&fixture).await;
+    let letters = [raw_letter("undecodable", "apple"), raw_letter("panic", "pear")];
+    fs::write(fixture.path("letters"), letters.concat()).expect("writes");
+    good(&fixture.run(&["dead", "import", "letters"]));
+
+    // Into a pipe nobody answers.
+    let nobody = fixture.run(&["dead", "drop", "--reason", "panic"]);
+    assert_eq!((nobody.code, &*nobody.out), (64, ""), "{nobody:?}");
+    assert!(
+        nobody.err.contains("there is nobody to ask: add --yes"),
+        "{nobody:?}"
+    );
+    let drop_panics = ["dead", "drop", "--reason", "panic"];
+    for answer in ["n\n", "\n", "no\n", "yesterday\n", ""] {
+        let asked = fixture.run_on_terminal(&drop_panics, answer);
+        let told = good(&asked);
+        assert!(told.contains("Drop 1 dead letter for good? [y/N]"), "{asked:?}");
+        assert!(told.contains("0 dead letters dropped"), "{answer:?}: {asked:?}");
+    }
+    listed(&fixture, &[], 2).await;
+    let recorded = fs::read_to_string(fixture.path("data/dead-drops.jsonl")).unwrap_or_default();
+    assert_eq!(recorded, "", "nothing was dropped");
+
+    let asked = fixture.run_on_terminal(&drop_panics, "y\n");
+    assert!(
+        good(&asked).contains("1 dead letter dropped, recorded in "),
+        "{asked:?}"
+    );
+    assert_eq!(
+        listed(&fixture, &[], 1).await[0]["death"]["reason"],
+        "undecodable"
+    );
+    // Nothing to ask about.
+    let none = fixture.run_on_terminal(&drop_panics, "");
+    assert!(
+        good(&none).contains("0 dead letters dropped") && !none.out.contains("for good?"),
+        "{none:?}"
+    );
+    run.stop(Signal::SIGTERM);
+}
+
+/// RabbitMQ shows letters by holding them, in pieces of 4,096. The command that puts them back is killed in their middle.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_letters_are_put_back_by_a_command_that_is_killed() {
+    const LETTERS: usize = 4_500;
+    let (vhost, database) = (testkit::rabbitmq(), testkit::postgres());
+    let fixture = Fixture::new();
+    fixture.settings(&format!(
+        "[broker]\nurl = {:?}\n[store]\nurl = {:?}\n",
+        vhost.url(),
+        database.url()
+    ));
+    let run = Run::start(&fixture).await;
+    let letters: Vec<String> = (0..LETTERS)
+        .map(|number| raw_letter("undecodable", &format!("many{number:05}")))
+        .collect();
+    fs::write(fixture.path("letters"), letters.concat()).expect("writes");
+    assert_eq!(
+        good(&fixture.run(&["dead", "import", "letters"])),
+        "4,500 dead letters imported\n"
+    );
+    let ids = |records: &[Value]| -> BTreeSet<String> {
+        let id = |record: &Value| record["id"].as_str().expect("has one").to_owned();
+        records.iter().map(id).collect()
+    };
+    let all = ids(&listed(&fixture, &[], LETTERS).await);
+    assert_eq!(all.len(), LETTERS, "each is seen once");
+    listed(&fixture, &["--text", "many04321"], 1).await;
+
+    // A slow way to the broker, so that there is a middle.
+    let (before, after) = vhost.url().split_once("127.0.0.1:").expect("is there");
+    let (port, after) = after.split_once('/').expect("has a vhost");
+    let broker = ([127, 0, 0, 1], port.parse().expect("is a number")).into();
+    let proxy = Proxy::start(broker).await.expect("starts");
+    let url = format!("broker.url={before}{}/{after}", proxy.addr());
+    let slow = ["dead", "--set", &url, "requeue", "--all"];
+    let rows = || -> usize {
+        let count = database.query("SELECT count(*) FROM events").remove(0);
+        count.parse().expect("is a number")
+    };
+    proxy.set(Condition::Delay(Duration::from_millis(30)));
+    for part in 1..=2 {
+        let running = fixture.start(&slow);
+        eventually(PATIENCE, || async { running.has_ended() || rows() >= part * 400 }).await;
+        if !running.has_ended() {
+            running.signal(Signal::SIGKILL);
+        }
+        let (code, out, err) = running.end();
+        assert_eq!(code, None, "it was not in the middle: {out}{err}");
+    }
+    proxy.set(Condition::Clear);
+    // What was held comes back, nothing else is there, and all the rest goes the same way.
+    let left = eventually(PATIENCE, || async {
+        let left = fixture.run(&["dead", "list", "--json"]);
+        (left.code == 0).then_some(left.out)
+    })
+    .await;
+    let left: Vec<Value> = left
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("is JSON"))
+        .collect();
+    assert!(!left.is_empty() && left.len() < LETTERS, "{}", left.len());
+    assert!(ids(&left).is_subset(&all));
+    good(&fixture.run(&["dead", "requeue", "--all"]));
+    listed(&fixture, &[], 0).await;
+    eventually(PATIENCE, || async { rows() >= 2 * LETTERS }).await;
+    run.send("<13>1 - web01 app - - - a cherry is the last\n");
+    found(&fixture, "cherry", 1).await;
+    let counted = database.query("SELECT count(*), count(DISTINCT message) FROM events");
+    let expected = 2 * LETTERS + 1;
+    assert_eq!(counted, [format!("{expected}|{expected}")], "each line once");
+    run.stop(Signal::SIGTERM);
 }
 
 #[tokio::test]

@@ -105,6 +105,25 @@ impl Fixture {
         Self::outcome(Running::start(command))
     }
 
+    /// Runs a command on a terminal of its own, where somebody types `answer`. What it prints and what it says on stderr
+    /// are one there.
+    pub(crate) fn run_on_terminal(&self, args: &[&str], answer: &str) -> Outcome {
+        let quoted = args.iter().map(|arg| format!(" '{arg}'")).collect::<String>();
+        let line = format!("'{}'{quoted}", env!("CARGO_BIN_EXE_logferry"));
+        fs::write(self.path("answer"), answer).expect("writes");
+        let answer = fs::File::open(self.path("answer")).expect("opens");
+        let mut command = Command::new("script");
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("TERM", "dumb")
+            .env("TZ", "UTC")
+            .current_dir(self.dir.path())
+            .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+            .stdin(answer);
+        Self::outcome(Running::start(command))
+    }
+
     fn outcome(running: Running) -> Outcome {
         aside(|| eventually(PATIENCE, || async { running.has_ended() }));
         let (code, out, err) = running.end();
