@@ -130,6 +130,12 @@ impl Rsyslog {
         self.server.log_tail()
     }
 
+    /// All that rsyslogd itself has said so far.
+    #[must_use]
+    pub fn whole_log(&self) -> String {
+        self.server.whole_log()
+    }
+
     /// Stops rsyslogd in order, which lets it send what it holds.
     pub async fn stop(mut self) {
         blocking(move || self.server.stop(Signal::SIGTERM, None)).await;

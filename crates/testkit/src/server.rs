@@ -136,8 +136,12 @@ impl Server {
         self.dir().join("log")
     }
 
+    pub(crate) fn whole_log(&self) -> String {
+        fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
     pub(crate) fn log_tail(&self) -> String {
-        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let log = self.whole_log();
         let lines: Vec<&str> = log.lines().collect();
         let tail = lines.len().saturating_sub(LOG_TAIL_LINES);
         lines.get(tail..).unwrap_or_default().join("\n")

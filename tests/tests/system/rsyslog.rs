@@ -135,3 +135,54 @@ async fn rsyslog_resends_what_a_killed_server_did_not_answer() {
     .await;
     sender.stop().await;
 }
+
+/// What rsyslog says of a server that goes away and comes back. Anything else is about what we sent it.
+const EXPECTED_OF_STOPS: [&str; 5] = [
+    // The session is over.
+    "librelp error 10008 ",
+    // There is nobody to connect to for now.
+    "librelp error 10014 ",
+    "error opening connection to remote peer",
+    "suspended",
+    "resumed",
+];
+
+#[tokio::test]
+async fn rsyslog_has_nothing_to_complain_of_when_a_server_stops() {
+    let system = System::start().await;
+    let port = system.pipeline.relp().port();
+    let sender = Rsyslog::start(
+        "module(load=\"omrelp\")",
+        &format!(
+            r#"action(type="omrelp" target="127.0.0.1" port="{port}" timeout="60"
+                action.resumeInterval="1" action.resumeRetryCount="-1"
+                queue.type="linkedList" queue.size="100000")"#
+        ),
+    )
+    .await;
+    let restart = async || {
+        assert!(system.pipeline.terminate(Service::SyslogServer).await.success());
+        system.pipeline.start(Service::SyslogServer).await;
+    };
+    // In the middle of a load.
+    let total = 10 * LINES;
+    sender.feed(&lines("stopped", total)).await;
+    system.rows.await_total(1).await;
+    restart().await;
+    system.rows.await_total(total).await;
+    // And while nothing is sent.
+    restart().await;
+    sender.feed(&lines("silent", LINES)).await;
+    system.rows.await_total(total + LINES).await;
+    let said = sender.whole_log();
+    sender.stop().await;
+
+    let mut expected = each_once("stopped", total);
+    expected.extend(each_once("silent", LINES));
+    assert_counts(&system.rows.counts().await, &expected);
+    let strange: Vec<&str> = said
+        .lines()
+        .filter(|line| !EXPECTED_OF_STOPS.iter().any(|expected| line.contains(expected)))
+        .collect();
+    assert_eq!(strange, Vec::<&str>::new(), "{said}");
+}
