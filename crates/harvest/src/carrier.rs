@@ -7,6 +7,7 @@ use std::{io, sync::Arc, time::Duration};
 use broker::{Exchange, Message, PublishError, Publisher, RoutingKey};
 use event::PayloadKind;
 use futures_util::future::join_all;
+use service::crash_point;
 use tokio::{task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -85,6 +86,7 @@ impl Carrier {
                 published = self.publish(window.batches) => refused += published?,
                 () = self.give_up.cancelled() => return Ok((reader, Carried::Stopped, refused)),
             }
+            crash_point("harvest:confirmed");
             record.done_to = reader.done_to();
             record.planned.clear();
             if let Some(error) = window.error {

@@ -86,7 +86,8 @@ impl Checker<'_> {
         }
         let Some(key) = key.filter(|key| self.ledger.found(*key, self.place)) else {
             self.strange.unknown += 1;
-            self.strange.example(format!("nobody sent {}", (found.whole)()));
+            self.strange
+                .example(format!("it should not be there: {}", (found.whole)()));
             return;
         };
         let sent = Message::new(self.seed, key);
@@ -147,6 +148,30 @@ pub(crate) async fn rows(
         strange.repeated_ids = u64::try_from(row.try_get::<_, i64>(0)?)?;
     }
     Ok(strange)
+}
+
+/// Looks at all dead letters, as `logferry dead list --json` and `logferry dead show` tell them. Returns how many are not
+/// those that rules chose.
+pub(crate) fn letters(listed: &str, shown: &str, ledger: &mut Ledger) -> anyhow::Result<u64> {
+    ledger.look_again(Place::Letter, None);
+    let mut others = 0;
+    for line in listed.lines() {
+        let letter: Value = serde_json::from_str(line).context("read the list of dead letters")?;
+        let reason = letter.pointer("/death/reason").and_then(Value::as_str);
+        others += u64::from(reason != Some("unroutable"));
+    }
+    // A letter may be there twice, as nobody passes over its repetition; its events have the same ids then.
+    let mut ids = BTreeSet::new();
+    for line in shown.lines().map(str::trim).filter(|line| line.starts_with('{')) {
+        let event: Value = serde_json::from_str(line).context("read an event of a dead letter")?;
+        let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or_default();
+        if ids.insert(text("id").to_owned()) {
+            let key = Key::find(text("message"));
+            let is_known = key.is_some_and(|key| ledger.found(key, Place::Letter));
+            others += u64::from(!is_known);
+        }
+    }
+    Ok(others)
 }
 
 /// Looks at the whole lines of a file of JSON events from an offset on: at all, or at those of one round.

@@ -1,6 +1,8 @@
 //! The senders of a round.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -9,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, interval, timeout};
 
-use crate::message::{Driver, Key, Message};
+use crate::message::{Driver, Fate, Key, Message};
 
 /// A RELP server that is silent for this long is connected to again. Longer than most faults, so that most of what
 /// is in flight is not sent twice.
@@ -20,6 +22,18 @@ const TCP_PATIENCE: Duration = Duration::from_secs(90);
 const TCP_BURST: usize = 40;
 /// Pause between two bursts and between two attempts to connect.
 const TCP_PAUSE: Duration = Duration::from_millis(100);
+
+/// Messages of one file.
+const FILE_LINES: usize = 50;
+
+/// Where messages go in.
+#[derive(Debug, Clone)]
+pub(crate) struct Inputs {
+    pub(crate) relp: SocketAddr,
+    pub(crate) tcp: SocketAddr,
+    /// The folder that harvest watches.
+    pub(crate) folder: PathBuf,
+}
 
 /// What a driver is to send.
 #[derive(Debug, Clone, Copy)]
@@ -32,29 +46,47 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    fn messages(self) -> impl Iterator<Item = Vec<u8>> {
-        let Self {
-            seed, round, driver, ..
-        } = self;
-        (0..self.count).map(move |number| {
-            let key = Key {
-                round,
-                driver,
-                number,
-            };
-            Message::new(seed, key).bytes
+    fn keys(self) -> impl Iterator<Item = Key> {
+        (0..self.count).map(move |number| Key {
+            round: self.round,
+            driver: self.driver,
+            number,
         })
     }
 
-    /// Sends everything; returns how often each message was sent.
-    pub(crate) async fn run(self, relp: SocketAddr, tcp: SocketAddr) -> anyhow::Result<Vec<u32>> {
+    fn messages(self) -> impl Iterator<Item = Vec<u8>> {
+        self.keys().map(move |key| Message::new(self.seed, key).bytes)
+    }
+
+    /// Sends everything; returns how often each message was sent, and what becomes of it.
+    pub(crate) async fn run(self, inputs: Inputs) -> anyhow::Result<Vec<(u32, Fate)>> {
         let named = format!("send as {:?}", self.driver);
-        match self.driver {
-            Driver::Relp(_) | Driver::Fresh => self.over_relp(relp).await,
-            Driver::TcpLines => self.over_tcp(tcp, line).await,
-            Driver::TcpOctets => self.over_tcp(tcp, octets).await,
+        let sends = match self.driver {
+            Driver::Relp(_) | Driver::Fresh => self.over_relp(inputs.relp).await,
+            Driver::TcpLines => self.over_tcp(inputs.tcp, line).await,
+            Driver::TcpOctets => self.over_tcp(inputs.tcp, octets).await,
+            Driver::Files => self.by_files(&inputs.folder).await,
+        };
+        let fates = self.keys().map(|key| Fate::of(self.seed, key));
+        Ok(sends.context(named)?.into_iter().zip(fates).collect())
+    }
+
+    /// Some messages to a file, which gets its name when it is complete.
+    async fn by_files(self, folder: &Path) -> anyhow::Result<Vec<u32>> {
+        let messages: Vec<Vec<u8>> = self.messages().collect();
+        let mut pace = interval(Duration::from_secs(1) / self.per_second.max(1));
+        for (number, part) in messages.chunks(FILE_LINES).enumerate() {
+            let mut text = Vec::new();
+            for message in part {
+                pace.tick().await;
+                line(&mut text, message);
+            }
+            let name = format!("{}-{number}.log", self.round);
+            let hidden = folder.join(format!(".{name}"));
+            fs::write(&hidden, text).context("write a file")?;
+            fs::rename(&hidden, folder.join(name)).context("give a file its name")?;
         }
-        .context(named)
+        Ok(vec![1; messages.len()])
     }
 
     /// Until each message was answered.

@@ -8,9 +8,10 @@ use testkit::proxy::Condition;
 use crate::random::Random;
 
 /// Where a process can be made to die, with its program: between "done" and "acknowledged" of each hop.
-pub(crate) const CRASH_POINTS: [(&str, &str); 8] = [
+pub(crate) const CRASH_POINTS: [(&str, &str); 9] = [
     ("syslog-server", "intake:confirmed"),
     ("syslog-server", "intake:rescued"),
+    ("harvest", "harvest:confirmed"),
     ("collector", "collector:confirmed"),
     ("parser", "parser:confirmed"),
     ("shipper-pgsql", "rows:committed"),
@@ -288,6 +289,7 @@ mod tests {
         Targets {
             members: vec![
                 "syslog-server",
+                "harvest",
                 "collector",
                 "parser",
                 "shipper-pgsql",
@@ -339,6 +341,7 @@ mod tests {
         let mut found: Vec<String> = Vec::new();
         for program in [
             "syslog-server",
+            "harvest",
             "collector",
             "parser",
             "shipper-pgsql",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::message::{Driver, Key};
+use crate::message::{Driver, Fate, Key};
 
 /// What becomes of a message that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(crate) struct Seen {
     pub(crate) sends: u32,
     pub(crate) rows: u32,
     pub(crate) lines: u32,
+    pub(crate) letters: u32,
+    pub(crate) fate: Fate,
 }
 
 /// Where an event was found.
@@ -33,6 +35,8 @@ pub(crate) struct Seen {
 pub(crate) enum Place {
     Row,
     Line,
+    /// Among the dead letters.
+    Letter,
 }
 
 /// All messages of a run.
@@ -54,19 +58,38 @@ pub(crate) struct Balance {
     pub(crate) duplicate_rows: u64,
     /// The same in the files.
     pub(crate) duplicate_lines: u64,
+    /// Dropped by a rule, and so in no output.
+    pub(crate) dropped: u64,
+    /// Found among the dead letters, where a rule sent them.
+    pub(crate) dead: u64,
+    /// Owed to the dead letters and not there. They are looked at when the run ends.
+    pub(crate) lost_letters: u64,
+    /// Dead letters beyond the times that their message was sent.
+    pub(crate) duplicate_letters: u64,
 }
 
 impl Balance {
+    /// In the outputs, at any time.
     pub(crate) fn is_all_there(&self) -> bool {
         self.lost_rows == 0 && self.lost_lines == 0
+    }
+
+    /// At the end.
+    pub(crate) fn is_even(&self) -> bool {
+        self.is_all_there()
+            && self.duplicate_rows == 0
+            && self.duplicate_lines == 0
+            && self.lost_letters == 0
+            && self.duplicate_letters == 0
     }
 }
 
 impl Ledger {
-    /// Enters how often each message of a driver was sent.
-    pub(crate) fn enter(&mut self, round: u32, driver: Driver, duty: Duty, sends: &[u32]) {
-        let seen = |sends: &u32| Seen {
+    /// Enters how often each message of a driver was sent, with what becomes of it.
+    pub(crate) fn enter(&mut self, (round, driver): (u32, Driver), duty: Duty, sends: &[(u32, Fate)]) {
+        let seen = |(sends, fate): &(u32, Fate)| Seen {
             sends: *sends,
+            fate: *fate,
             ..Seen::default()
         };
         let messages = sends.iter().map(seen).collect();
@@ -84,13 +107,13 @@ impl Ledger {
         }
     }
 
-    /// Enters an event that was found; `false` if nobody sent it.
+    /// Enters an event that was found; `false` if nobody sent it there.
     pub(crate) fn found(&mut self, key: Key, place: Place) -> bool {
         let stream = self.streams.get_mut(&(key.round, key.driver));
         let number = usize::try_from(key.number).unwrap_or(usize::MAX);
         let seen = stream.and_then(|stream| stream.messages.get_mut(number));
         match seen {
-            Some(seen) if seen.sends > 0 => {
+            Some(seen) if seen.sends > 0 && seen.fate.leads_to(place) => {
                 *seen.count(place) += 1;
                 true
             }
@@ -108,11 +131,7 @@ impl Ledger {
             let is_owed = stream.duty == Duty::Owed;
             for seen in stream.messages.iter().filter(|seen| seen.sends > 0) {
                 balance.messages += 1;
-                balance.obligations += u64::from(is_owed);
-                balance.lost_rows += u64::from(is_owed && seen.rows == 0);
-                balance.lost_lines += u64::from(is_owed && seen.lines == 0);
-                balance.duplicate_rows += u64::from(seen.rows.saturating_sub(seen.sends));
-                balance.duplicate_lines += u64::from(seen.lines.saturating_sub(seen.sends));
+                balance.add(seen, is_owed);
             }
         }
         balance
@@ -137,25 +156,68 @@ impl Ledger {
             })
         });
         all.filter(|(_, duty, seen)| {
-            let is_lost = *duty == Duty::Owed && seen.sends > 0 && (seen.rows == 0 || seen.lines == 0);
-            is_lost || seen.rows > seen.sends || seen.lines > seen.sends
+            let is_lost = *duty == Duty::Owed && seen.sends > 0 && seen.is_lost();
+            is_lost
+                || [seen.rows, seen.lines, seen.letters]
+                    .iter()
+                    .any(|found| *found > seen.sends)
         })
         .take(count)
         .map(|(key, _, seen)| {
             format!(
-                "{key}: sent {} times, {} rows, {} lines",
-                seen.sends, seen.rows, seen.lines
+                "{key}: {:?}, sent {} times, {} rows, {} lines, {} dead letters",
+                seen.fate, seen.sends, seen.rows, seen.lines, seen.letters
             )
         })
         .collect()
     }
 }
 
+impl Balance {
+    fn add(&mut self, seen: &Seen, is_owed: bool) {
+        match seen.fate {
+            Fate::Kept => {
+                self.obligations += u64::from(is_owed);
+                self.lost_rows += u64::from(is_owed && seen.rows == 0);
+                self.lost_lines += u64::from(is_owed && seen.lines == 0);
+                self.duplicate_rows += u64::from(seen.rows.saturating_sub(seen.sends));
+                self.duplicate_lines += u64::from(seen.lines.saturating_sub(seen.sends));
+            }
+            Fate::Dropped => self.dropped += 1,
+            Fate::Dead => {
+                self.obligations += u64::from(is_owed);
+                self.dead += u64::from(seen.letters > 0);
+                self.lost_letters += u64::from(is_owed && seen.letters == 0);
+                self.duplicate_letters += u64::from(seen.letters.saturating_sub(seen.sends));
+            }
+        }
+    }
+}
+
+impl Fate {
+    fn leads_to(self, place: Place) -> bool {
+        match self {
+            Self::Kept => place != Place::Letter,
+            Self::Dropped => false,
+            Self::Dead => place == Place::Letter,
+        }
+    }
+}
+
 impl Seen {
+    fn is_lost(&self) -> bool {
+        match self.fate {
+            Fate::Kept => self.rows == 0 || self.lines == 0,
+            Fate::Dropped => false,
+            Fate::Dead => self.letters == 0,
+        }
+    }
+
     fn count(&mut self, place: Place) -> &mut u32 {
         match place {
             Place::Row => &mut self.rows,
             Place::Line => &mut self.lines,
+            Place::Letter => &mut self.letters,
         }
     }
 }
@@ -176,8 +238,9 @@ mod tests {
     fn what_is_owed_is_missed_and_what_is_too_much_is_counted() {
         let (relp, tcp) = (Driver::Relp(0), Driver::TcpLines);
         let mut ledger = Ledger::default();
-        ledger.enter(1, relp, Duty::Owed, &[1, 2, 1]);
-        ledger.enter(1, tcp, Duty::MayBeLost, &[1, 0, 1]);
+        let kept = |sends: [u32; 3]| sends.map(|sends| (sends, Fate::Kept));
+        ledger.enter((1, relp), Duty::Owed, &kept([1, 2, 1]));
+        ledger.enter((1, tcp), Duty::MayBeLost, &kept([1, 0, 1]));
         for key in [key(relp, 0), key(relp, 1), key(relp, 1), key(tcp, 0), key(tcp, 0)] {
             assert!(ledger.found(key, Place::Row));
         }
@@ -190,12 +253,43 @@ mod tests {
             lost_rows: 1,
             lost_lines: 2,
             duplicate_rows: 1,
-            duplicate_lines: 0,
+            ..Balance::default()
         };
         assert_eq!(ledger.balance(None), balance);
         assert_eq!(ledger.balance(Some(2)), Balance::default());
         assert_eq!(ledger.suspects(10).len(), 4);
         ledger.look_again(Place::Row, Some(1));
         assert_eq!(ledger.balance(None).lost_rows, 3);
+    }
+
+    #[test]
+    fn what_rules_drop_and_send_astray_is_accounted_for() {
+        let relp = Driver::Relp(0);
+        let mut ledger = Ledger::default();
+        let fates = [Fate::Kept, Fate::Dropped, Fate::Dead, Fate::Dead];
+        ledger.enter((1, relp), Duty::Owed, &fates.map(|fate| (1, fate)));
+        for place in [Place::Row, Place::Line] {
+            assert!(ledger.found(key(relp, 0), place));
+            assert!(!ledger.found(key(relp, 1), place), "it was to be dropped");
+            assert!(!ledger.found(key(relp, 2), place), "it was to be a dead letter");
+        }
+        assert!(!ledger.found(key(relp, 0), Place::Letter), "it was to be kept");
+        assert!(ledger.found(key(relp, 2), Place::Letter));
+        let balance = ledger.balance(None);
+        assert!(balance.is_all_there() && !balance.is_even());
+        let expected = Balance {
+            messages: 4,
+            obligations: 3,
+            dropped: 1,
+            dead: 1,
+            lost_letters: 1,
+            ..Balance::default()
+        };
+        assert_eq!(balance, expected);
+        for _ in 0..2 {
+            assert!(ledger.found(key(relp, 3), Place::Letter));
+        }
+        assert_eq!(ledger.balance(None).duplicate_letters, 1);
+        assert_eq!(ledger.suspects(10).len(), 1);
     }
 }

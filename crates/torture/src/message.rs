@@ -20,6 +20,8 @@ pub(crate) enum Driver {
     TcpLines,
     /// Plain TCP, octet-counted frames.
     TcpOctets,
+    /// Files, renamed into the folder that harvest watches.
+    Files,
     /// The message that shows that the pipeline works again after a round.
     Fresh,
 }
@@ -30,6 +32,7 @@ impl Driver {
             Self::Relp(number) => u64::from(number),
             Self::TcpLines => 100,
             Self::TcpOctets => 101,
+            Self::Files => 102,
             Self::Fresh => 200,
         }
     }
@@ -38,6 +41,7 @@ impl Driver {
         Some(match code {
             100 => Self::TcpLines,
             101 => Self::TcpOctets,
+            102 => Self::Files,
             200 => Self::Fresh,
             number => Self::Relp(u8::try_from(number).ok().filter(|number| *number < 100)?),
         })
@@ -46,6 +50,41 @@ impl Driver {
     /// Whether a lost connection may lose what was sent: nobody answers plain TCP.
     pub(crate) fn is_answered(self) -> bool {
         !matches!(self, Self::TcpLines | Self::TcpOctets)
+    }
+
+    /// Whether a line feed ends each message.
+    fn is_by_lines(self) -> bool {
+        matches!(self, Self::TcpLines | Self::Files)
+    }
+}
+
+/// What the rules of the pipeline make of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Fate {
+    /// It goes to both outputs.
+    #[default]
+    Kept,
+    /// A rule drops it.
+    Dropped,
+    /// A rule sends it where nobody takes it: to the dead letters.
+    Dead,
+}
+
+impl Fate {
+    /// The rules, by what [`payload`] puts at the end of such messages.
+    pub(crate) const RULES: &str = r#"
+text = string(.message) ?? ""
+if contains(text, " fate:drop.") { drop("torture") }
+if contains(text, " fate:dead.") { route("nowhere") }
+"#;
+
+    /// Of the message with this key.
+    pub(crate) fn of(seed: u64, key: Key) -> Self {
+        match kind(&mut Message::random(seed, key), key.driver) {
+            78 => Self::Dropped,
+            79 => Self::Dead,
+            _ => Self::Kept,
+        }
     }
 }
 
@@ -101,10 +140,9 @@ pub(crate) struct Message {
 impl Message {
     /// The message with this key. Always the same one.
     pub(crate) fn new(seed: u64, key: Key) -> Self {
-        let purposes = [u64::from(key.round), key.driver.code(), u64::from(key.number)];
-        let mut random = Random::new(seed, &purposes);
-        let kind = random.below(100);
-        let payload = payload(&mut random, kind, key.driver != Driver::TcpLines);
+        let mut random = Self::random(seed, key);
+        let kind = kind(&mut random, key.driver);
+        let payload = payload(&mut random, kind, !key.driver.is_by_lines());
         let mut content = format!("{key} {:08x} ", crc32fast::hash(&payload)).into_bytes();
         content.extend_from_slice(&payload);
         match kind {
@@ -116,6 +154,11 @@ impl Message {
             },
             _ => Self::rfc5424(key, &content),
         }
+    }
+
+    fn random(seed: u64, key: Key) -> Random {
+        let purposes = [u64::from(key.round), key.driver.code(), u64::from(key.number)];
+        Random::new(seed, &purposes)
     }
 
     fn rfc5424(key: Key, content: &[u8]) -> Self {
@@ -142,6 +185,17 @@ impl Message {
     }
 }
 
+/// What kind of message it is, of a hundred.
+fn kind(random: &mut Random, driver: Driver) -> usize {
+    match (random.below(100), driver) {
+        // It has to arrive.
+        (78 | 79, Driver::Fresh) => 0,
+        // In a file that is as good as any other line, so it is not kept raw.
+        (98, Driver::Files) => 0,
+        (kind, _) => kind,
+    }
+}
+
 /// Mostly words; some of everything that a line should not be, and ends with a full stop, because line ends are the
 /// framing's.
 fn payload(random: &mut Random, kind: usize, may_have_lines: bool) -> Vec<u8> {
@@ -155,6 +209,8 @@ fn payload(random: &mut Random, kind: usize, may_have_lines: bool) -> Vec<u8> {
         payload.push(b' ');
     }
     let odd: &[u8] = match kind {
+        78 => b"fate:drop",
+        79 => b"fate:dead",
         80..=83 => "Zoë 東京 🦀 ﷽ e\u{301} \u{202e}".as_bytes(),
         84..=86 => br#"{"user":"a\"b","path":"C:\\x",'q':"`"} %s $1 \N \. "#,
         // Line ends of plain TCP, both of them.
@@ -197,6 +253,7 @@ mod tests {
         for driver in [
             Driver::TcpLines,
             Driver::TcpOctets,
+            Driver::Files,
             Driver::Fresh,
             Driver::Relp(7),
         ] {
@@ -212,6 +269,25 @@ mod tests {
         ] {
             assert_eq!(Key::find(none), None, "{none}");
         }
+    }
+
+    #[test]
+    fn fates_stand_in_the_text() {
+        let mut fates = [0; 3];
+        for number in 0..1000 {
+            let text = Message::new(1, key(number)).text.unwrap_or_default();
+            let fate = Fate::of(1, key(number));
+            fates[fate as usize] += 1;
+            assert_eq!(fate == Fate::Dropped, text.contains(" fate:drop."), "{text}");
+            assert_eq!(fate == Fate::Dead, text.contains(" fate:dead."), "{text}");
+            let driver = Driver::Fresh;
+            let fresh = Key {
+                driver,
+                ..key(number)
+            };
+            assert_eq!(Fate::of(1, fresh), Fate::Kept);
+        }
+        assert!(fates.iter().all(|count| *count > 3), "{fates:?}");
     }
 
     #[test]

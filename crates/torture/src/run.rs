@@ -14,7 +14,7 @@ use crate::drive::Task;
 use crate::fault::{self, Fault, Targets};
 use crate::inject::{self, Done};
 use crate::ledger::{Duty, Ledger};
-use crate::message::Driver;
+use crate::message::{Driver, Fate};
 use crate::random::Random;
 use crate::report::Report;
 use crate::world::World;
@@ -46,15 +46,19 @@ pub(crate) struct Plan {
 }
 
 /// The drivers of a round, with their share of the rate in percent.
-const DRIVERS: [(Driver, u32); 5] = [
+const DRIVERS: [(Driver, u32); 6] = [
     (Driver::Relp(0), 30),
-    (Driver::Relp(1), 30),
+    (Driver::Relp(1), 20),
     (Driver::Relp(2), 20),
+    (Driver::Files, 10),
     (Driver::TcpLines, 10),
     (Driver::TcpOctets, 10),
 ];
 /// How long one fault keeps a round busy, about; a round's messages last as long as its faults.
 const FAULT_PACE: Duration = Duration::from_millis(600);
+
+/// The senders of a round, with how often each message was sent and what becomes of it.
+type Senders = JoinSet<anyhow::Result<(Driver, Duty, Vec<(u32, Fate)>)>>;
 
 struct Run {
     plan: Plan,
@@ -173,11 +177,7 @@ impl Run {
         Ok(())
     }
 
-    fn start_senders(
-        &self,
-        round: u32,
-        is_intake_spared: bool,
-    ) -> JoinSet<anyhow::Result<(Driver, Duty, Vec<u32>)>> {
+    fn start_senders(&self, round: u32, is_intake_spared: bool) -> Senders {
         let seconds = FAULT_PACE.as_secs_f64() * f64::from(self.plan.faults);
         let mut senders = JoinSet::new();
         for (driver, share) in DRIVERS {
@@ -200,21 +200,17 @@ impl Run {
             } else {
                 Duty::MayBeLost
             };
-            let (relp, tcp) = (self.world.relp(), self.world.tcp());
-            senders.spawn(async move { Ok((driver, duty, task.run(relp, tcp).await?)) });
+            let inputs = self.world.inputs();
+            senders.spawn(async move { Ok((driver, duty, task.run(inputs).await?)) });
         }
         senders
     }
 
-    async fn await_senders(
-        &mut self,
-        round: u32,
-        mut senders: JoinSet<anyhow::Result<(Driver, Duty, Vec<u32>)>>,
-    ) -> anyhow::Result<()> {
+    async fn await_senders(&mut self, round: u32, mut senders: Senders) -> anyhow::Result<()> {
         let all = async {
             while let Some(sent) = senders.join_next().await {
                 let (driver, duty, sends) = sent.context("send")??;
-                self.ledger.enter(round, driver, duty, &sends);
+                self.ledger.enter((round, driver), duty, &sends);
             }
             Ok(())
         };
@@ -269,10 +265,10 @@ impl Run {
             count: 1,
             per_second: 1,
         };
-        let sends = tokio::time::timeout(SETTLE_PATIENCE, fresh.run(self.world.relp(), self.world.tcp()))
+        let sends = tokio::time::timeout(SETTLE_PATIENCE, fresh.run(self.world.inputs()))
             .await
             .context("a fresh message is not answered")??;
-        self.ledger.enter(round, Driver::Fresh, Duty::Owed, &sends);
+        self.ledger.enter((round, Driver::Fresh), Duty::Owed, &sends);
         let client = inject::session_soon(&self.world).await?;
         let mut is_fresh_there = false;
         loop {
@@ -311,7 +307,7 @@ impl Run {
     /// Waits until no queue holds anything, drains the processes, and counts all rows and lines of the run.
     async fn last_count(&mut self) -> anyhow::Result<()> {
         let begun = Instant::now();
-        self.report.dead_letters = loop {
+        loop {
             let queues = self.queues().await?;
             let waiting: u64 = queues
                 .iter()
@@ -319,14 +315,13 @@ impl Run {
                 .map(|(_, count)| count)
                 .sum();
             if waiting == 0 {
-                let dead = queues.iter().find(|(name, _)| name == "dead");
-                break dead.map_or(0, |(_, count)| *count);
+                break;
             }
             if begun.elapsed() > SETTLE_PATIENCE {
                 bail!("queues are not empty after {SETTLE_PATIENCE:?}: {queues:?}");
             }
             sleep(LOOK).await;
-        };
+        }
         self.report.own_ends = self.world.fleet.own_ends();
         let unclean = self.world.fleet.drain(DRAIN_PATIENCE).await?;
         self.report.problems.extend(unclean);
@@ -335,6 +330,13 @@ impl Run {
         let mut strange = check::rows(&client, self.plan.seed, &mut self.ledger, None).await?;
         strange.add(self.look_at_lines(None)?);
         self.report.strange = strange;
+        let listed = self.world.logferry(&["dead", "list", "--json"])?;
+        let shown = if listed.is_empty() {
+            String::new()
+        } else {
+            self.world.logferry(&["dead", "show", "--reason", "unroutable"])?
+        };
+        self.report.dead_letters = check::letters(&listed, &shown, &mut self.ledger)?;
         self.report.balance = self.ledger.balance(None);
         Ok(())
     }

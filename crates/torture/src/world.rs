@@ -14,16 +14,23 @@ use testkit::guard::Guard;
 use testkit::proxy::{Condition, Proxy};
 use testkit::{Database, Postgres, RabbitMq, Redis, free_port};
 
+use crate::drive::Inputs;
 use crate::fleet::{Fleet, Member};
+use crate::message::Fate;
 
 /// Processes of each service, so that some go on while others are down.
-const MEMBERS: [(&str, u32); 5] = [
+const MEMBERS: [(&str, u32); 6] = [
     ("syslog-server", 1),
+    // It keeps its progress to itself.
+    ("harvest", 1),
     ("collector", 2),
     ("parser", 2),
     ("shipper-pgsql", 2),
     ("shipper-fs", 2),
 ];
+
+/// The folder that harvest watches, in that of the installation.
+const UPLOADS: &str = "up";
 
 /// The whole installation. All of it ends, and is removed, with this.
 #[derive(Debug)]
@@ -35,6 +42,7 @@ pub(crate) struct World {
     pub(crate) database: Database,
     pub(crate) redis: Redis,
     pub(crate) tools: Tools,
+    programs: PathBuf,
     dir: PathBuf,
     /// One fault at a time for each victim.
     victims: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -107,7 +115,7 @@ impl World {
         let dir = guard.dir().to_owned();
         let (relp, tcp) = (local(free_port()), local(free_port()));
         fs::write(dir.join("logferry.toml"), settings(&dir, relp, tcp))?;
-        init(programs, &dir, &rabbitmq.url(), database.url())?;
+        fs::create_dir(dir.join(UPLOADS)).context("make the folder of uploads")?;
 
         let mut lines = vec![
             Line::start("senders → RELP", "senders → RELP", relp).await?,
@@ -128,6 +136,7 @@ impl World {
             ),
             ServerAddress::new("Redis", "LOGFERRY_RESCUE__URL", &redis.url(), redis.port()),
         ];
+        logferry(programs, &dir, &rabbitmq.url(), database.url(), &["init"])?;
         let mut members = Vec::new();
         for (program, count) in MEMBERS {
             for number in 1..=count {
@@ -151,6 +160,7 @@ impl World {
         Ok(Self {
             fleet,
             lines,
+            programs: programs.to_owned(),
             rabbitmq,
             postgres,
             database,
@@ -161,13 +171,19 @@ impl World {
         })
     }
 
-    /// Where senders connect to, by way of a line that can be broken.
-    pub(crate) fn relp(&self) -> SocketAddr {
-        self.addr("senders → RELP")
+    /// Where messages go in, by way of lines that can be broken.
+    pub(crate) fn inputs(&self) -> Inputs {
+        Inputs {
+            relp: self.addr("senders → RELP"),
+            tcp: self.addr("senders → TCP"),
+            folder: self.dir.join(UPLOADS),
+        }
     }
 
-    pub(crate) fn tcp(&self) -> SocketAddr {
-        self.addr("senders → TCP")
+    /// What `logferry` prints with these arguments, straight to the servers.
+    pub(crate) fn logferry(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let (broker, store) = (self.rabbitmq.url(), self.database.url());
+        logferry(&self.programs, &self.dir, &broker, store, arguments)
     }
 
     fn addr(&self, line: &str) -> SocketAddr {
@@ -239,11 +255,16 @@ fn settings(dir: &Path, relp: SocketAddr, tcp: SocketAddr) -> String {
         // Many small batches: more to lose and to mix up.
         match program {
             "syslog-server" => http.push_str("batch_frames_max = 64\n"),
-            "shipper-pgsql" => http.push_str("transaction_rows_max = 2048\n"),
+            "shipper-pgsql" => {
+                http.push_str("transaction_rows_max = 2048\nbinding_keys = [\"default\"]\n");
+            }
+            // A shipper that took all routes would take what is meant for the dead letters.
+            "shipper-fs" => http.push_str("binding_keys = [\"default\"]\n"),
             "collector" => http.push_str("claim_timeout = \"5s\"\npoll_interval = \"200ms\"\n"),
             _ => {}
         }
     }
+    let rules = Fate::RULES;
     format!(
         r#"
 data_dir = "{dir}/data"
@@ -275,14 +296,29 @@ name = "events"
 dir = "{dir}/files"
 path = "events.jsonl"
 format = "json"
+[[parser.program]]
+name = "fates"
+source = '''{rules}'''
+[[harvest.folder]]
+name = "uploads"
+path = "{dir}/{UPLOADS}"
+poll_interval = "500ms"
+quiet = "500ms"
+done = "delete"
 "#
     )
 }
 
-fn init(programs: &Path, dir: &Path, broker: &str, store: &str) -> anyhow::Result<()> {
+fn logferry(
+    programs: &Path,
+    dir: &Path,
+    broker: &str,
+    store: &str,
+    arguments: &[&str],
+) -> anyhow::Result<String> {
     let program = programs.join("logferry");
     let output = Command::new(&program)
-        .arg("init")
+        .args(arguments)
         .env("LOGFERRY_CONFIG", dir.join("logferry.toml"))
         .env("LOGFERRY_BROKER__URL", broker)
         .env("LOGFERRY_STORE__URL", store)
@@ -290,9 +326,10 @@ fn init(programs: &Path, dir: &Path, broker: &str, store: &str) -> anyhow::Resul
         .output()
         .with_context(|| format!("run {}; build all programs first", program.display()))?;
     if !output.status.success() {
-        bail!("logferry init: {}", String::from_utf8_lossy(&output.stderr));
+        let error = String::from_utf8_lossy(&output.stderr);
+        bail!("logferry {}: {error}", arguments.join(" "));
     }
-    Ok(())
+    String::from_utf8(output.stdout).context("read what it prints")
 }
 
 fn runs(program: &str) -> bool {

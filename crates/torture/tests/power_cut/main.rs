@@ -3,7 +3,8 @@
 //! `logferry run` works with every write and every sync of its data recorded (`record.c`). For moments all over the
 //! load the test then works out what a disk would hold, starts `logferry run` on that, and looks for each line that
 //! was answered before the moment: in the store, once, and in the files, once. So the embedded broker, the embedded
-//! store and the journal of `shipper-fs` go through it together.
+//! store and the journal of `shipper-fs` go through it together. With a RabbitMQ that went away before the first line, so
+//! does the rescue queue in a file: what it had is returned to the next RabbitMQ.
 //!
 //! The disk is as unkind as POSIX lets it be: a write is there only after its file was synced, a name only after its
 //! folder was; or, in every other case, any sectors of what was not synced are there too.
@@ -15,6 +16,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod away;
 mod disk;
 
 use std::collections::BTreeMap;
@@ -27,12 +29,14 @@ use nix::sys::signal::Signal;
 use testkit::guard::Guard;
 use testkit::{Pace, RelpLoad, eventually, free_port};
 
+use crate::away::Broker;
 use crate::disk::{Disk, Unsynced};
 
 const LINES: usize = 2_000;
 const LINES_PER_SECOND: u32 = 1_000;
 /// Moments at which the power fails, spread over the load.
 const CUTS: usize = 8;
+const CUTS_OF_RESCUE: usize = 4;
 /// Far above what any wait here takes, even with both cores busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -51,8 +55,9 @@ struct Installation {
 }
 
 impl Installation {
-    /// Starts it on `disk`, recorded by `recorder` into a file beside it where there is one.
-    async fn start(guard: Guard, recorder: Option<&Path>) -> Self {
+    /// Starts it on `disk`, recorded by `recorder` into a file beside it where there is one, and with its embedded broker
+    /// where no other is named.
+    async fn start(guard: Guard, recorder: Option<&Path>, broker: Option<&str>) -> Self {
         let dir = guard.dir().to_owned();
         let (relp, http) = (free_port(), free_port());
         let disk = dir.join("disk");
@@ -63,6 +68,12 @@ impl Installation {
              [[shipper_fs.destination]]\nname = \"events\"\ndir = \"{}/files\"\npath = \"events.jsonl\"\n",
             disk.display()
         );
+        let elsewhere = broker.map(|url| {
+            format!(
+                "[broker]\nurl = {url:?}\nreconnect_backoff_max = \"500ms\"\n[rescue]\npatience = \"100ms\"\n"
+            )
+        });
+        let settings = settings + &elsewhere.unwrap_or_default();
         fs::write(dir.join("logferry.toml"), settings).unwrap();
         let log = fs::File::create(dir.join("log")).unwrap();
         let mut command = logferry(&dir);
@@ -191,14 +202,23 @@ struct Recording {
     log: Vec<u8>,
     answered: Vec<Answered>,
     empty: Disk,
+    /// Bytes of the rescue queue's file.
+    rescue_bytes: u64,
     /// Keeps the folder, whose inodes the records name.
     _installation: Installation,
 }
 
-async fn record() -> Recording {
+/// A broker that is named goes away before the load begins.
+async fn record(broker: Option<&Broker>) -> Recording {
     let guard = Guard::new("power-cut", Signal::SIGKILL).unwrap();
     let library = recorder(guard.dir());
-    let mut installation = Installation::start(guard, Some(&library)).await;
+    let url = broker.map(Broker::url);
+    let mut installation = Installation::start(guard, Some(&library), url.as_deref()).await;
+    if let Some(broker) = broker {
+        // It listens before it has reached its broker, without which it would not start.
+        installation.send(vec![line("warm")], 1).finish().await;
+        broker.leave();
+    }
     let disk = installation.dir().join("disk");
     let record = installation.dir().join("record");
     let lines = (0..LINES).map(|number| line(&format!("key-{number}"))).collect();
@@ -220,10 +240,12 @@ async fn record() -> Recording {
     let log = fs::read(&record).unwrap();
     let empty = Disk::new(&disk);
     assert_complete(&log, &disk);
+    let rescue = disk.join("rescue/rescue.sqlite");
     Recording {
         log,
         answered,
         empty,
+        rescue_bytes: fs::metadata(rescue).map_or(0, |metadata| metadata.len()),
         _installation: installation,
     }
 }
@@ -233,7 +255,7 @@ fn assert_complete(log: &[u8], disk: &Path) {
     let mut all = Disk::new(disk);
     assert_eq!(all.follow(log), log.len(), "the last record is whole");
     let mut compared = 0;
-    for folder in ["", "store", "files", "files/.logferry"] {
+    for folder in ["", "store", "files", "files/.logferry", "rescue"] {
         let Ok(entries) = fs::read_dir(disk.join(folder)) else {
             continue;
         };
@@ -247,35 +269,52 @@ fn assert_complete(log: &[u8], disk: &Path) {
             }
         }
     }
-    assert!(
-        compared >= 5,
-        "queue file, store, their logs, journal and events: {compared}"
-    );
+    assert!(compared >= 4, "a queue file, the store, their logs: {compared}");
 }
 
 #[tokio::test]
 async fn what_was_answered_survives_a_power_cut() {
-    let recording = record().await;
-    let samples = &recording.answered;
-    assert!(samples.len() > CUTS, "{} samples", samples.len());
-    for cut in 1..=CUTS {
-        let answered = samples[(samples.len() - 1) * cut / CUTS];
-        let unsynced = if cut % 2 == 0 {
-            Unsynced::Torn(cut as u64)
-        } else {
-            Unsynced::Lost
-        };
-        survives(&recording, answered, unsynced).await;
+    let recording = record(None).await;
+    for (answered, unsynced) in recording.cuts(CUTS) {
+        survives(&recording, answered, unsynced, None).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_rescued_into_the_file_survives_a_power_cut() {
+    let broker = Broker::new().await;
+    let recording = record(Some(&broker)).await;
+    assert!(recording.rescue_bytes > 0, "nothing was rescued into the file");
+    for (answered, unsynced) in recording.cuts(CUTS_OF_RESCUE) {
+        // A new one each time: nothing was left with the one that went away.
+        let vhost = testkit::rabbitmq();
+        survives(&recording, answered, unsynced, Some(vhost.url())).await;
+    }
+}
+
+impl Recording {
+    /// So many moments all over the load, each with what became of the writes that were not synced.
+    fn cuts(&self, count: usize) -> impl Iterator<Item = (Answered, Unsynced)> {
+        let samples = &self.answered;
+        assert!(samples.len() > count, "{} samples", samples.len());
+        (1..=count).map(move |cut| {
+            let unsynced = if cut % 2 == 0 {
+                Unsynced::Torn(cut as u64)
+            } else {
+                Unsynced::Lost
+            };
+            (samples[(samples.len() - 1) * cut / count], unsynced)
+        })
     }
 }
 
 /// Starts on what the disk held then, and looks for what was answered.
-async fn survives(recording: &Recording, answered: Answered, unsynced: Unsynced) {
+async fn survives(recording: &Recording, answered: Answered, unsynced: Unsynced, broker: Option<&str>) {
     let mut disk = recording.empty.clone();
     disk.follow(&recording.log[..answered.recorded]);
     let guard = Guard::new("power-cut", Signal::SIGKILL).unwrap();
     disk.write_to(&guard.dir().join("disk"), unsynced);
-    let mut installation = Installation::start(guard, None).await;
+    let mut installation = Installation::start(guard, None, broker).await;
     installation.send(vec![line("fresh")], 1).finish().await;
     let what = format!("{answered:?} {unsynced:?}");
     let is_all_there = |found: &BTreeMap<String, u32>| {
