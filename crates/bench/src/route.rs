@@ -47,6 +47,15 @@ impl Route {
         }
     }
 
+    /// The one shipper that events go to; `None` where there is none on the way.
+    const fn output(self) -> Option<Service> {
+        match self {
+            Self::Broker => None,
+            Self::Rows | Self::Embedded => Some(Service::ShipperPgsql),
+            Self::Files => Some(Service::ShipperFs),
+        }
+    }
+
     /// Who sees a message last, and how that stage is called in the metrics.
     fn last(self) -> (Service, &'static str) {
         match self {
@@ -83,6 +92,10 @@ impl Way {
             Pipeline::over(vhost.url(), &store).services(route.services())
         };
         let rule = if route == Route::Rows { RULE } else { "" };
+        let builder = match route.output() {
+            Some(shipper) => builder.output(shipper),
+            None => builder,
+        };
         let builder = builder
             .measured(&side.programs, place.dir())
             .arguments(&arguments(side))

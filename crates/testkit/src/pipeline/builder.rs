@@ -12,6 +12,8 @@ pub struct Builder {
     pub(super) broker: String,
     store: String,
     pub(super) services: Vec<Service>,
+    /// The only shipper that gets events; all of them where it is not said.
+    output: Option<Service>,
     pub(super) arguments: Vec<String>,
     settings: String,
     file_settings: String,
@@ -25,6 +27,7 @@ impl Builder {
             broker: broker.to_owned(),
             store: store.to_owned(),
             services: Service::ALL.to_vec(),
+            output: None,
             arguments: Vec::new(),
             settings: String::new(),
             file_settings: "format = \"json\"".to_owned(),
@@ -59,6 +62,13 @@ impl Builder {
     #[must_use]
     pub fn services(mut self, services: &[Service]) -> Self {
         self.services = services.to_vec();
+        self
+    }
+
+    /// Events go to this shipper alone, so that a measurement holds no other's work.
+    #[must_use]
+    pub const fn output(mut self, shipper: Service) -> Self {
+        self.output = Some(shipper);
         self
     }
 
@@ -104,6 +114,22 @@ impl Builder {
             let port = health.get(&service).copied().unwrap_or_default();
             format!("http_addr = \"127.0.0.1:{port}\"")
         };
+        let is_output = |shipper| self.output.is_none_or(|only| only == shipper);
+        // Its queue is always there; a route that no rule chooses keeps it empty.
+        let rows = if is_output(Service::ShipperPgsql) {
+            ""
+        } else {
+            "binding_keys = [\"unused\"]"
+        };
+        // Without a destination there is no queue.
+        let destination = if is_output(Service::ShipperFs) {
+            format!(
+                "[[shipper_fs.destination]]\nname = \"events\"\ndir = \"{dir}/files\"\npath = \"events.jsonl\"\n{}",
+                self.file_settings
+            )
+        } else {
+            String::new()
+        };
         format!(
             r#"
 data_dir = "{dir}/data"
@@ -135,13 +161,10 @@ address = "127.0.0.1:{udp}"
 {parser}
 [shipper_pgsql]
 {pgsql}
+{rows}
 [shipper_fs]
 {files}
-[[shipper_fs.destination]]
-name = "events"
-dir = "{dir}/files"
-path = "events.jsonl"
-{file_settings}
+{destination}
 {settings}
 "#,
             run = http(Service::Run),
@@ -153,7 +176,6 @@ path = "events.jsonl"
             files = http(Service::ShipperFs),
             broker = self.broker,
             store = self.store,
-            file_settings = self.file_settings,
             settings = self.settings,
         )
     }
