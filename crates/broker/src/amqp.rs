@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use lapin::Channel;
 use parking_lot::Mutex;
 use settings::AmqpSettings;
@@ -16,6 +17,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     amqp::{
+        announce::Announcement,
         consume::{Shared, Task},
         declare::Limits,
         endpoint::{Endpoint, Session},
@@ -25,12 +27,14 @@ use crate::{
     browser::Fill,
     counters::Counters,
     error::{BrowseError, ConnectError, ConsumeError, DeclareError},
-    name::QueueName,
+    listening::{Backlog, Ear, Listening, Place},
+    name::{QueueName, RoutingKey},
     publisher::{Outlet, PublishRequest, Publisher},
     state::BrokerState,
     topology::Topology,
 };
 
+mod announce;
 mod browse;
 mod consume;
 mod declare;
@@ -40,10 +44,11 @@ mod endpoint;
 mod headers;
 mod ledger;
 mod link;
+mod listen;
 mod publish;
 mod settle;
 
-pub(crate) use self::{browse::Browser, consume::Subscriber, settle::Settler};
+pub(crate) use self::{browse::Browser, consume::Subscriber, listen::Wanted, settle::Settler};
 
 /// The first pause after a failed attempt.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -70,6 +75,8 @@ struct Inner {
     publishing: Link,
     /// Made with the first consumer.
     consuming: Mutex<Option<Link>>,
+    /// Made with the first announcement.
+    announcing: OnceLock<mpsc::Sender<Announcement>>,
     /// Publishers and consumers.
     workers: TaskTracker,
     /// Connections.
@@ -125,6 +132,7 @@ impl Amqp {
             counters,
             publishing,
             consuming: Mutex::new(None),
+            announcing: OnceLock::new(),
             workers: TaskTracker::new(),
             supervisors,
             stop: CancellationToken::new(),
@@ -205,6 +213,48 @@ impl Amqp {
         self.inner.workers.spawn(task.run());
         first.await.unwrap_or(Err(ConsumeError::Closed))?;
         Ok(subscriber)
+    }
+
+    /// What does not fit is not said.
+    pub(crate) fn announce(&self, key: RoutingKey, body: Bytes) {
+        let inner = &self.inner;
+        let announcing = inner.announcing.get_or_init(|| {
+            let (announcing, announcements) = mpsc::channel(announce::WAITING_MAX);
+            let backoff = Backoff::new(RETRY_PAUSE, inner.backoff_max);
+            let (link, stop) = (inner.publishing.clone(), inner.stop.clone());
+            // It ends with the sender, which is here: it must not keep us.
+            inner
+                .workers
+                .spawn(announce::run(announcements, link, backoff, stop));
+            announcing
+        });
+        drop(announcing.try_send((key, body)));
+    }
+
+    pub(crate) fn listen(&self, wanted: Wanted, backlog: Backlog) -> Listening {
+        let ear = Ear::new(backlog);
+        let (live, is_live) = watch::channel(false);
+        let gone = CancellationToken::new();
+        let task = listen::Task {
+            link: self.consuming(),
+            wanted,
+            backlog,
+            ear: Arc::clone(&ear),
+            live,
+            backoff: Backoff::new(RETRY_PAUSE, self.inner.backoff_max),
+            stop: self.inner.stop.clone(),
+            gone: gone.clone(),
+        };
+        let broker = self.clone();
+        self.inner.workers.spawn(async move {
+            task.run().await;
+            // The connection is kept until here.
+            drop(broker);
+        });
+        let place = Place::Amqp {
+            _task: gone.drop_guard(),
+        };
+        Listening::new(ear, is_live, place)
     }
 
     pub(crate) async fn fill(&self, queue: &QueueName) -> Result<Fill, BrowseError> {

@@ -2,18 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use settings::BrokerSettings;
 use tokio::sync::watch;
 
 use crate::{
-    amqp::Amqp,
+    amqp::{Amqp, Wanted},
     browser::{Browser, Fill},
     consumer::Consumer,
     counters::{CounterSnapshot, Counters},
-    embedded::{self, Embedded, Limits},
+    embedded::{self, Embedded, Limits, Subject},
     error::{BrowseError, ConnectError, ConsumeError, DeclareError, NotReady},
+    listening::{Backlog, Heard, Listening},
     metrics::BrokerCollector,
-    name::QueueName,
+    name::{Exchange, QueueName, RoutingKey},
     publisher::{CONFIRM_TIMEOUT, Outlet, Publisher},
     state::BrokerState,
     topology::Topology,
@@ -184,6 +186,57 @@ impl Broker {
                 let total = embedded.fill(queue).await?.ready;
                 Ok(Browser::embedded(embedded.browse(queue), total))
             }
+        }
+    }
+
+    /// Tells everybody who listens to the status `body`, under `key`. It never waits, and promises nothing: while the
+    /// broker is away, blocks publishers or is slow, nobody hears it, nor what has a key that is none.
+    pub fn announce(&self, key: &str, body: impl Into<Bytes>) {
+        let key = match RoutingKey::new(key) {
+            Ok(key) => key,
+            Err(error) => return tracing::error!(%error, "not announced"),
+        };
+        let body = body.into();
+        match &self.kind {
+            Kind::Amqp(amqp) => {
+                if self.state.borrow().is_ready() {
+                    amqp.announce(key, body);
+                }
+            }
+            Kind::Embedded(embedded) => {
+                let routing_key = key.as_str().to_owned();
+                let heard = Heard {
+                    id: None,
+                    routing_key,
+                    body,
+                    missed: 0,
+                };
+                embedded.audience().tell(Subject::Status, &heard);
+            }
+        }
+    }
+
+    /// Listens to what is [announced](Self::announce), by this process and others.
+    #[must_use]
+    pub fn listen_to_status(&self, backlog: Backlog) -> Listening {
+        match &self.kind {
+            Kind::Amqp(amqp) => amqp.listen(Wanted::Status, backlog),
+            Kind::Embedded(embedded) => embedded.audience().listen(Subject::Status, backlog),
+        }
+    }
+
+    /// Listens to the event batches that the shippers of `topology` get, each batch once.
+    ///
+    /// It makes no difference to who publishes them, nor to the shippers, however slow it is.
+    #[must_use]
+    pub fn listen_to_parsed(&self, topology: &Topology, backlog: Backlog) -> Listening {
+        match &self.kind {
+            Kind::Amqp(amqp) => {
+                let queues = topology.queues().iter();
+                let queues = queues.filter(|queue| queue.exchange == Exchange::Parsed);
+                amqp.listen(Wanted::Parsed(queues.cloned().collect()), backlog)
+            }
+            Kind::Embedded(embedded) => embedded.audience().listen(Subject::Parsed, backlog),
         }
     }
 

@@ -33,6 +33,7 @@ use crate::{
     topology::Topology,
 };
 
+mod audience;
 mod browse;
 mod database;
 mod inbox;
@@ -40,7 +41,11 @@ mod queue;
 mod reader;
 mod writer;
 
-pub(crate) use self::{browse::Browser, writer::Limits};
+pub(crate) use self::{
+    audience::{Audience, Seat, Subject},
+    browse::Browser,
+    writer::Limits,
+};
 
 /// A handle to the threads of one queue file. When the last one is gone, they write what was asked of them and
 /// end.
@@ -56,6 +61,7 @@ struct Shared {
     state: watch::Sender<BrokerState>,
     counters: Arc<Counters>,
     last_consumer: AtomicU64,
+    audience: Arc<Audience>,
     writer: parking_lot::Mutex<Option<thread::JoinHandle<()>>>,
 }
 
@@ -92,6 +98,7 @@ impl Embedded {
         let bodies = BodyReader::open(dir)?;
         let inbox = Arc::new(Inbox::new());
         let reads = Arc::new(Inbox::<ReadRequest>::new());
+        let audience = Arc::new(Audience::default());
         let writer = Writer::new(
             database,
             limits,
@@ -99,6 +106,7 @@ impl Embedded {
             Arc::clone(&reads),
             state.clone(),
             Arc::clone(&counters),
+            Arc::clone(&audience),
         )
         .map_err(|error| ConnectError::Database {
             path: database::file_of(dir),
@@ -133,6 +141,7 @@ impl Embedded {
             state,
             counters,
             last_consumer: AtomicU64::new(0),
+            audience,
             writer,
         };
         Ok(Self {
@@ -144,6 +153,10 @@ impl Embedded {
         if let Err(Op::Publish(request)) = self.shared.inbox.push(Op::Publish(request)) {
             request.verdict.resolve(Err(PublishError::Closed));
         }
+    }
+
+    pub(crate) fn audience(&self) -> &Arc<Audience> {
+        &self.shared.audience
     }
 
     pub(crate) async fn declare(&self, topology: &Topology) -> Result<(), DeclareError> {
@@ -205,6 +218,7 @@ impl Embedded {
     pub(crate) async fn close(&self) {
         self.shared.state.send_replace(BrokerState::Closed);
         self.shared.inbox.close();
+        self.shared.audience.end();
         let writer = self.shared.writer.lock().take();
         if let Some(writer) = writer
             && !matches!(tokio::task::spawn_blocking(|| writer.join()).await, Ok(Ok(())))

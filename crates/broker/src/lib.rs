@@ -46,6 +46,7 @@ mod counters;
 mod delivery;
 mod embedded;
 mod error;
+mod listening;
 mod message;
 mod metrics;
 mod name;
@@ -61,6 +62,7 @@ pub use crate::delivery::{DeadLetter, Delivery, Disposition, EventLetter};
 pub use crate::error::{
     BrowseError, Conflict, ConnectError, ConsumeError, DeclareError, NotReady, PublishError,
 };
+pub use crate::listening::{Backlog, Heard, Listening};
 pub use crate::message::{Death, Letter, Message};
 pub use crate::metrics::BrokerCollector;
 pub use crate::name::{BindingKey, Exchange, NameError, QueueName, RoutingKey};

@@ -9,6 +9,7 @@ use lapin::{
 use crate::{
     amqp::endpoint::{Session, describe},
     error::{Conflict, DeclareError},
+    listening::STATUS,
     message::Death,
     name::Exchange,
     topology::{Queue, Topology},
@@ -36,7 +37,7 @@ pub(crate) async fn declare(
         channel: open(session).await?,
         conflicts: Vec::new(),
     };
-    for exchange in Exchange::ALL {
+    for exchange in Exchange::ALL.map(Exchange::name).into_iter().chain([STATUS]) {
         declarer.exchange(exchange).await?;
     }
     for queue in topology.queues() {
@@ -71,12 +72,11 @@ struct Declarer<'a> {
 }
 
 impl Declarer<'_> {
-    async fn exchange(&mut self, exchange: Exchange) -> Result<(), DeclareError> {
+    async fn exchange(&mut self, name: &'static str) -> Result<(), DeclareError> {
         let options = ExchangeDeclareOptions {
             durable: true,
             ..ExchangeDeclareOptions::default()
         };
-        let name = exchange.name();
         let declared = self
             .channel
             .exchange_declare(name.into(), ExchangeKind::Topic, options, FieldTable::default())

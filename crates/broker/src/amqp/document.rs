@@ -9,8 +9,9 @@ use serde_yaml_ng::Value;
 use crate::{
     amqp::{
         declare::{Limits, queue_arguments},
-        headers,
+        headers, listen,
     },
+    listening::{Backlog, STATUS},
     message::{Death, Envelope},
     name::{BindingKey, Exchange, QueueName},
     topology::Topology,
@@ -49,14 +50,15 @@ fn table(value: &Value) -> BTreeMap<String, String> {
 fn exchanges_are_as_documented() {
     let document = document();
     for (channel, exchange) in [
-        ("received", Exchange::Received),
-        ("parsed", Exchange::Parsed),
-        ("dead", Exchange::Dead),
+        ("received", Exchange::Received.name()),
+        ("parsed", Exchange::Parsed.name()),
+        ("dead", Exchange::Dead.name()),
+        ("status", STATUS),
     ] {
         let channel = &document["channels"][channel];
-        assert_eq!(text(&channel["address"]), exchange.name());
+        assert_eq!(text(&channel["address"]), exchange);
         let binding = &channel["bindings"]["amqp"]["exchange"];
-        assert_eq!(text(&binding["name"]), exchange.name());
+        assert_eq!(text(&binding["name"]), exchange);
         assert_eq!(text(&binding["type"]), "topic");
         assert_eq!(binding["durable"], Value::Bool(true));
     }
@@ -90,6 +92,24 @@ fn queues_and_their_arguments_are_as_documented() {
             .collect();
         assert_eq!(declared, table(&channel["x-arguments"]), "{name}");
     }
+}
+
+#[test]
+fn queues_of_listeners_are_as_documented() {
+    let backlog = Backlog {
+        messages: 5000,
+        bytes: 1 << 20,
+    };
+    let document = document();
+    let documented = table(&document["channels"]["listenerQueue"]["x-arguments"]);
+    let declared = listen::arguments(backlog);
+    let names: Vec<_> = declared.inner().keys().map(ToString::to_string).collect();
+    assert_eq!(names, documented.keys().cloned().collect::<Vec<_>>());
+    let overflow = declared.inner().get("x-overflow").unwrap();
+    assert_eq!(
+        *overflow,
+        AMQPValue::LongString(documented["x-overflow"].as_str().into())
+    );
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub(crate) const ORIGIN_EXCHANGE: &str = "logferry-exchange";
 pub(crate) const ORIGIN_ROUTING_KEY: &str = "logferry-routing-key";
 
 /// Who published it.
-const APP_ID: &str = "logferry";
+pub(crate) const APP_ID: &str = "logferry";
 /// The message is written to disk.
 const PERSISTENT: u8 = 2;
 

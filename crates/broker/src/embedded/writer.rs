@@ -15,6 +15,7 @@ use crate::{
     counters::Counters,
     delivery::Settlement,
     embedded::{
+        audience::Audience,
         database::{Database, EntryRow},
         inbox::Inbox,
         queue::{QueueState, Ready},
@@ -116,6 +117,7 @@ pub(crate) struct Writer {
     reads: Arc<Inbox<ReadRequest>>,
     state: watch::Sender<BrokerState>,
     counters: Arc<Counters>,
+    audience: Arc<Audience>,
     queues: Vec<QueueState>,
     routes: HashMap<(Exchange, Box<str>), Arc<[usize]>>,
     consumers: VecDeque<ConsumerState>,
@@ -171,6 +173,7 @@ impl Writer {
         reads: Arc<Inbox<ReadRequest>>,
         state: watch::Sender<BrokerState>,
         counters: Arc<Counters>,
+        audience: Arc<Audience>,
     ) -> Result<Self, LoadError> {
         let queues = load_queues(&mut database)?;
         let next_seq = database.last_seq()? + 1;
@@ -181,6 +184,7 @@ impl Writer {
             reads,
             state,
             counters,
+            audience,
             queues,
             routes: HashMap::new(),
             consumers: VecDeque::new(),
@@ -255,6 +259,9 @@ impl Writer {
     fn complete(&mut self) {
         self.set_state(BrokerState::Ready);
         for (op, outcome) in self.ops.drain(..).zip(self.outcomes.drain(..)) {
+            if let (Op::Publish(request), Outcome::Published(Ok(()))) = (&op, &outcome) {
+                self.audience.published(&request.message);
+            }
             answer(op, outcome);
         }
         let changes = std::mem::take(&mut self.changes);

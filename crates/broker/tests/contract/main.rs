@@ -5,6 +5,8 @@ mod faults;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod listening;
+#[cfg(test)]
 mod looking;
 #[cfg(test)]
 mod suite;
@@ -29,11 +31,17 @@ macro_rules! contract {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $name() {
-                    crate::$module::$name(crate::Fixture::rabbitmq(stringify!($module) == "faults").await).await;
+                    crate::$module::$name(crate::Fixture::rabbitmq(crate::is_private(stringify!($module), stringify!($name))).await).await;
                 }
             )*
         }
     };
+}
+
+/// Whether a test breaks its server.
+#[cfg(test)]
+fn is_private(module: &str, test: &str) -> bool {
+    module == "faults" || test == "listening_comes_back_after_a_lost_connection"
 }
 
 contract![
@@ -62,6 +70,11 @@ contract![
     looking::a_dead_letter_goes_back_to_its_queue_alone_and_can_die_again,
     looking::what_has_no_way_back_is_told,
     looking::a_queue_tells_how_full_it_is,
+    listening::status_is_heard_by_all_who_listen_and_kept_for_nobody,
+    listening::parsed_batches_are_heard_once_and_stay_in_their_queues,
+    listening::listening_makes_nothing_routable,
+    listening::a_slow_listener_misses_the_oldest_and_holds_up_nobody,
+    listening::listening_comes_back_after_a_lost_connection,
     faults::what_was_unsettled_is_delivered_again_after_a_lost_connection,
     faults::blocked_publishers_wait_and_go_on,
     faults::nothing_is_lost_when_the_broker_restarts_in_mid_flow,
