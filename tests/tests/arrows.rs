@@ -33,6 +33,11 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
     ),
     ("broker", &["settings"], "messages are bytes to it"),
     (
+        "dead",
+        &["broker", "event", "service"],
+        "what people do with dead letters, by command or page",
+    ),
+    (
         "rescue",
         &["settings"],
         "keeps batches while the broker is away; never knows who publishes them",

@@ -1,14 +1,10 @@
 //! `logferry dead`: what could not be processed, to be looked at, put back, taken along or dropped.
 
 mod actions;
-mod contents;
-mod drops;
-mod record;
 mod selection;
 mod show;
 mod socket;
 mod talk;
-mod work;
 
 use std::{
     io::{self, ErrorKind, IsTerminal},
@@ -16,13 +12,14 @@ use std::{
     process::ExitCode,
 };
 
+use ::dead::Request;
 use clap::{Args, Subcommand};
 use nix::unistd::{User, getuid};
 use service::exit;
 use settings::Settings;
 
 pub(crate) use self::socket::DeadSocket;
-use self::{selection::SelectionArgs, talk::Talk, work::Request};
+use self::{selection::SelectionArgs, talk::Talk};
 use crate::{
     command::{self, DataArgs},
     send::our_hostname,
@@ -200,6 +197,7 @@ impl DeadCommand {
                 let request = Request::Drop {
                     selection,
                     who: who(),
+                    why: None,
                 };
                 actions::drop_letters(Talk::begin(settings, request).await?, *yes).await
             }

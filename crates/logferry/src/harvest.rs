@@ -16,7 +16,7 @@ use broker::{Broker, BrokerState};
 use clap::Args;
 use harvest::{Imported, Importer};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
-use service::exit;
+use service::{DataDir, InUse, exit};
 use settings::{BrokerSettings, FolderSettings, Settings};
 use tokio::{
     pin,
@@ -27,7 +27,6 @@ use tokio::{
 use self::{folder::FolderArgs, stages::Stages};
 use crate::{
     command::{self, DataArgs},
-    data_dir::{DataDir, InUse},
     init::declare,
     terminal::visible,
     topology,

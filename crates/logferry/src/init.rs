@@ -5,13 +5,13 @@ use std::{fmt::Write as _, process::ExitCode};
 use anyhow::Context;
 use broker::{Broker, Topology};
 use clap::Args;
+use service::DataDir;
 use settings::{BrokerSettings, Settings, StoreSettings};
 use store::Store;
 
 use crate::{
     check,
     command::{self, DataArgs},
-    data_dir::DataDir,
     topology,
 };
 

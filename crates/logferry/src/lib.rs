@@ -6,7 +6,6 @@
 mod bench;
 mod check;
 mod command;
-mod data_dir;
 mod dead;
 mod harvest;
 mod init;

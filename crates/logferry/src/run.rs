@@ -7,7 +7,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::Context as _;
 use broker::Broker;
 use clap::Args;
-use service::{Context, Loaded, ProcessArgs, supervise};
+use service::{Context, DataDir, Loaded, ProcessArgs, supervise};
 use settings::{BrokerSettings, LogFormat, Settings};
 use store::Store;
 use syslog_server::Server;
@@ -15,7 +15,6 @@ use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     check, command,
-    data_dir::DataDir,
     dead::DeadSocket,
     init::{declare, migrate_context},
     topology,

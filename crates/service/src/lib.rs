@@ -17,6 +17,7 @@ mod args;
 mod context;
 mod counters;
 mod crash_point;
+mod data_dir;
 mod durability;
 pub mod exit;
 mod health;
@@ -31,6 +32,7 @@ pub use crate::{
     context::Context,
     counters::StageCounters,
     crash_point::crash_point,
+    data_dir::{DataDir, InUse},
     durability::{Custody, Durability, DurabilityInForce},
     health::{Component, Health},
     http::HttpEndpoint,

@@ -8,17 +8,13 @@ use std::{
 };
 
 use anyhow::Context;
+use dead::{End, Input, Record, Reply, Request};
 use indicatif::HumanCount;
 use jiff::tz::TimeZone;
 use settings::Settings;
 use tokio::sync::mpsc;
 
-use super::{
-    record::Record,
-    show as text,
-    talk::Talk,
-    work::{End, Input, Reply, Request},
-};
+use super::{show as text, talk::Talk};
 use crate::{
     command,
     terminal::{visible, visible_json},

@@ -1,11 +1,9 @@
-//! Which dead letters are meant.
+//! Which dead letters are meant, as people say it.
 
-use broker::Letter;
 use clap::Args;
+use dead::Selection;
 use event::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use super::contents;
 use crate::search::time;
 
 /// Filters; a letter must pass all of those that are given.
@@ -34,18 +32,6 @@ pub(crate) struct SelectionArgs {
     text: Vec<String>,
 }
 
-/// The same as it is sent to whoever has the broker.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Selection {
-    ids: Vec<String>,
-    reasons: Vec<String>,
-    stages: Vec<String>,
-    queues: Vec<String>,
-    since_micros: Option<i64>,
-    until_micros: Option<i64>,
-    texts: Vec<String>,
-}
-
 impl SelectionArgs {
     pub(crate) fn is_empty(&self) -> bool {
         self.ids.is_empty()
@@ -70,40 +56,6 @@ impl SelectionArgs {
     }
 }
 
-impl Selection {
-    pub(crate) fn takes(&self, letter: &Letter) -> bool {
-        let death = letter.death.as_ref();
-        let is_one_of = |wanted: &[String], found: Option<&String>| {
-            wanted.is_empty() || found.is_some_and(|found| wanted.contains(found))
-        };
-        let at = death.map(|death| death.at_micros);
-        self.has_id(letter)
-            && is_one_of(&self.reasons, death.map(|death| &death.reason))
-            && is_one_of(&self.stages, death.map(|death| &death.stage))
-            && is_one_of(&self.queues, death.map(|death| &death.queue))
-            && self
-                .since_micros
-                .is_none_or(|since| at.is_some_and(|at| at >= since))
-            && self
-                .until_micros
-                .is_none_or(|until| at.is_some_and(|at| at < until))
-            && self.texts.iter().all(|text| {
-                death.is_some_and(|death| death.text.to_lowercase().contains(text))
-                    || contents::has(&letter.body, text)
-            })
-    }
-
-    fn has_id(&self, letter: &Letter) -> bool {
-        if self.ids.is_empty() {
-            return true;
-        }
-        let Some(id) = letter.id.map(|id| id.to_string()) else {
-            return false;
-        };
-        self.ids.iter().any(|wanted| id.starts_with(wanted.as_str()))
-    }
-}
-
 /// A few hexadecimal digits are enough; fewer would take what nobody meant.
 fn id_prefix(text: &str) -> Result<String, String> {
     let text = text.to_ascii_lowercase();
@@ -115,7 +67,7 @@ fn id_prefix(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use broker::{Death, Exchange};
+    use broker::{Death, Exchange, Letter};
     use clap::Parser;
     use uuid::Uuid;
 

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
+use dead::Record;
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{contents, record::Record};
 use crate::terminal::{push_visible, visible};
 
 /// The table, with a line for each letter.
@@ -96,7 +96,7 @@ pub(super) fn whole(record: &Record, zone: &TimeZone) -> anyhow::Result<String> 
         None => format!("no batch, {} bytes", record.bytes),
     };
     field("content", &events);
-    for line in contents::lines(&record.body()?) {
+    for line in dead::lines(&record.body()?) {
         out.push_str("  ");
         push_visible(&mut out, &line);
         out.push('\n');

@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use broker::Broker;
+use dead::{CHANNEL, Input, Replies, Reply, Request, serve};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
@@ -18,8 +19,6 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
-
-use super::work::{CHANNEL, Input, Replies, Reply, Request, serve};
 
 const FILE: &str = "logferry.sock";
 /// One letter is one line, in which a body takes a third more than its size.

@@ -2,15 +2,14 @@
 
 use anyhow::{Context, bail};
 use broker::Broker;
+use dead::{CHANNEL, Input, Reply, Request};
 use indicatif::{ProgressBar, ProgressStyle};
+use service::DataDir;
 use settings::{BrokerSettings, Settings};
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use super::{
-    socket,
-    work::{self, CHANNEL, Input, Reply, Request},
-};
-use crate::{command, data_dir::DataDir};
+use super::socket;
+use crate::command;
 
 /// A request under way.
 pub(super) struct Talk {
@@ -108,7 +107,7 @@ fn here(
 ) -> JoinHandle<()> {
     let data_dir = settings.data_dir.clone();
     tokio::spawn(async move {
-        work::serve(request, inputs, replies, &broker, &data_dir).await;
+        dead::serve(request, inputs, replies, &broker, &data_dir).await;
         broker.close().await;
     })
 }

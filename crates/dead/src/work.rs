@@ -1,4 +1,4 @@
-//! What is done with dead letters, by whoever has the broker: this command, or the `logferry run` that it asks.
+//! What is done with dead letters, by whoever has the broker.
 
 use std::path::Path;
 
@@ -7,50 +7,72 @@ use broker::{Broker, Browser, Confirm, Letter, Place, PublishError, Publisher, Q
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::{drops::Drops, record::Record, selection::Selection};
+use crate::{drops::Drops, record::Record, selection::Selection};
 
 /// Letters that are put back, or dropped, together: so many are in memory, and a kill in the middle repeats.
 const GROUP: usize = 64;
 /// Progress is told after so many letters.
 const PROGRESS: u64 = 256;
 /// Between the work and whoever waits for it.
-pub(super) const CHANNEL: usize = 64;
+pub const CHANNEL: usize = 64;
 
 /// What is wanted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) enum Request {
+pub enum Request {
     /// To see them.
-    Read { selection: Selection, bodies: bool },
+    Read {
+        /// Which.
+        selection: Selection,
+        /// With what is in them.
+        bodies: bool,
+    },
     /// To put them back to where they came from.
-    Requeue { selection: Selection },
+    Requeue {
+        /// Which.
+        selection: Selection,
+    },
     /// To drop them, when [`Input::Go`] comes after [`Reply::Found`].
-    Drop { selection: Selection, who: String },
+    Drop {
+        /// Which.
+        selection: Selection,
+        /// Who wants it, for the record.
+        who: String,
+        /// Why, for the record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+    },
     /// To make dead letters of what follows.
     Import,
 }
 
 /// What follows a request.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Input {
+pub enum Input {
+    /// A letter to import.
     Record(Box<Record>),
+    /// The letters that were found are to be dropped.
     Go,
 }
 
 /// What comes back.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Reply {
+pub enum Reply {
     /// How many letters there are in all.
     Total(u64),
     /// How many of them were looked at so far.
     Seen(u64),
+    /// One of those that are meant.
     Letter(Box<Record>),
     /// So many are about to be dropped.
     Found(u64),
     /// Something went wrong with one of them, which stays what it is.
     Problem {
+        /// Its id.
         name: String,
+        /// What went wrong.
         text: String,
     },
+    /// It was done.
     End(End),
     /// It could not be done, or not to its end.
     Failed(String),
@@ -58,24 +80,24 @@ pub(super) enum Reply {
 
 /// How it ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct End {
+pub struct End {
     /// Letters that the work was done with.
-    pub(super) done: u64,
+    pub done: u64,
     /// And with which it could not be done.
-    pub(super) failed: u64,
+    pub failed: u64,
     /// Letters that were there and were not seen: somebody else holds them.
-    pub(super) missing: u64,
+    pub missing: u64,
     /// Somebody else was there already.
-    pub(super) has_company: bool,
+    pub has_company: bool,
     /// Where drops are recorded.
-    pub(super) recorded_in: Option<String>,
+    pub recorded_in: Option<String>,
 }
 
 /// Where replies go. Whoever waits may go away; then the work ends.
-pub(super) type Replies = mpsc::Sender<Reply>;
+pub type Replies = mpsc::Sender<Reply>;
 
 /// Does what is wanted, and says how it ended.
-pub(super) async fn serve(
+pub async fn serve(
     request: Request,
     mut inputs: mpsc::Receiver<Input>,
     replies: Replies,
@@ -85,8 +107,9 @@ pub(super) async fn serve(
     let done = match request {
         Request::Read { selection, bodies } => read(broker, &selection, bodies, &replies).await,
         Request::Requeue { selection } => requeue(broker, &selection, &replies).await,
-        Request::Drop { selection, who } => {
-            drop_letters(broker, &selection, &who, data_dir, &mut inputs, &replies).await
+        Request::Drop { selection, who, why } => {
+            let order = Order { who, why, data_dir };
+            drop_letters(broker, &selection, &order, &mut inputs, &replies).await
         }
         Request::Import => import(broker, &mut inputs, &replies).await,
     };
@@ -246,16 +269,22 @@ async fn put_back(publish: Result<Option<Confirm>, PublishError>) -> Result<(), 
     })
 }
 
+/// Who drops letters, why, and where that is recorded.
+struct Order<'a> {
+    who: String,
+    why: Option<String>,
+    data_dir: &'a Path,
+}
+
 /// Finds them, waits for the word, records them, and takes them out.
 async fn drop_letters(
     broker: &Broker,
     selection: &Selection,
-    who: &str,
-    data_dir: &Path,
+    order: &Order<'_>,
     inputs: &mut mpsc::Receiver<Input>,
     replies: &Replies,
 ) -> anyhow::Result<End> {
-    let mut drops = Drops::open(data_dir)?;
+    let mut drops = Drops::open(order.data_dir)?;
     let mut end = End {
         recorded_in: Some(drops.path().display().to_string()),
         ..End::default()
@@ -272,8 +301,9 @@ async fn drop_letters(
     while !found.is_empty() {
         let group: Vec<_> = found.drain(..found.len().min(GROUP)).collect();
         let (places, records): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        let who = who.to_owned();
-        drops = tokio::task::spawn_blocking(move || drops.note(&who, &records).map(|()| drops))
+        let (who, why) = (order.who.clone(), order.why.clone());
+        let note = move || drops.note(&who, why.as_deref(), &records).map(|()| drops);
+        drops = tokio::task::spawn_blocking(note)
             .await
             .context("record drops")??;
         walk.browser.remove(&places).await?;
@@ -282,7 +312,8 @@ async fn drop_letters(
     }
     tracing::warn!(
         letters = end.done,
-        who,
+        who = order.who,
+        why = order.why,
         recorded_in = end.recorded_in,
         "dead letters dropped"
     );

@@ -9,13 +9,16 @@ const PREVIEW_MAX: usize = 160;
 
 /// A body in a few words.
 #[derive(Debug)]
-pub(crate) struct Summary {
-    /// `None` for what is no batch.
-    pub(crate) events: Option<usize>,
-    pub(crate) preview: String,
+pub struct Summary {
+    /// Lines or events in it; `None` for what is no batch.
+    pub events: Option<usize>,
+    /// The beginning of the first.
+    pub preview: String,
 }
 
-pub(crate) fn summary(body: &[u8]) -> Summary {
+/// What is in a body.
+#[must_use]
+pub fn summary(body: &[u8]) -> Summary {
     let mut preview = None;
     let mut events = 0;
     let is_whole = each(body, |item| {
@@ -42,7 +45,8 @@ pub(crate) fn has(body: &[u8], text: &str) -> bool {
 }
 
 /// Every line or event, one below the other, for people.
-pub(crate) fn lines(body: &[u8]) -> Vec<String> {
+#[must_use]
+pub fn lines(body: &[u8]) -> Vec<String> {
     let mut lines = Vec::new();
     if !each(body, |item| {
         lines.push(item.whole());

@@ -41,7 +41,7 @@ const OTHER: &str = "name another one with --data DIR or data_dir";
 
 /// A data folder that this process uses. Others can use it when this is dropped.
 #[derive(Debug)]
-pub(crate) struct DataDir {
+pub struct DataDir {
     path: PathBuf,
     /// Unlocked by the system when it is closed, whatever happens to the process.
     _lock: File,
@@ -49,7 +49,7 @@ pub(crate) struct DataDir {
 
 /// Another process has the folder.
 #[derive(Debug)]
-pub(crate) struct InUse {
+pub struct InUse {
     shown: String,
     holder: String,
 }
@@ -68,7 +68,10 @@ impl fmt::Display for InUse {
 
 impl DataDir {
     /// Makes the folder, or recognises it as ours, and locks it.
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// It is not ours, is in use, or cannot be written.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         fs::DirBuilder::new()
             .recursive(true)
@@ -91,14 +94,20 @@ impl DataDir {
     }
 
     /// Opens the folder of the settings, when a broker or a store lives in it.
-    pub(crate) fn open_if_used(settings: &Settings) -> anyhow::Result<Option<Self>> {
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_if_used(settings: &Settings) -> anyhow::Result<Option<Self>> {
         is_used_by(settings)
             .then(|| Self::open(&settings.data_dir))
             .transpose()
     }
 
     /// Makes the folder, or recognises it as ours, for a file in it that several processes may use.
-    pub(crate) fn prepare(path: &Path) -> anyhow::Result<PathBuf> {
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn prepare(path: &Path) -> anyhow::Result<PathBuf> {
         if !path.join(MARKER).try_exists().unwrap_or(false) {
             return Self::open(path).map(|dir| dir.path.clone());
         }
@@ -108,7 +117,10 @@ impl DataDir {
     }
 
     /// Whether another process has it, without making or changing anything.
-    pub(crate) fn expect_unused(settings: &Settings) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// It is in use, or is not ours.
+    pub fn expect_unused(settings: &Settings) -> anyhow::Result<()> {
         let path = &settings.data_dir;
         let is_there = is_used_by(settings) && path.join(LOCK).try_exists().unwrap_or(false);
         if is_there && is_ours(path)? {
@@ -119,7 +131,8 @@ impl DataDir {
     }
 
     /// Its full path.
-    pub(crate) fn path(&self) -> &Path {
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.path
     }
 }

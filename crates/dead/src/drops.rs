@@ -10,16 +10,16 @@ use std::{
 use anyhow::Context;
 use jiff::Timestamp;
 use serde::Serialize;
+use service::DataDir;
 use uuid::Uuid;
 
-use super::record::Record;
-use crate::data_dir::DataDir;
+use crate::record::Record;
 
 const FILE: &str = "dead-drops.jsonl";
 
 /// The open file.
 #[derive(Debug)]
-pub(super) struct Drops {
+pub(crate) struct Drops {
     file: File,
     path: PathBuf,
 }
@@ -29,6 +29,8 @@ pub(super) struct Drops {
 struct Drop<'a> {
     at: Timestamp,
     who: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'a str>,
     id: Option<Uuid>,
     reason: Option<&'a str>,
     text: Option<&'a str>,
@@ -41,7 +43,7 @@ struct Drop<'a> {
 }
 
 impl Drops {
-    pub(super) fn open(data_dir: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(data_dir: &Path) -> anyhow::Result<Self> {
         let path = DataDir::prepare(data_dir)?.join(FILE);
         let file = OpenOptions::new()
             .create(true)
@@ -52,12 +54,12 @@ impl Drops {
         Ok(Self { file, path })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Writes a line for each record, durably. Blocks.
-    pub(super) fn note(&mut self, who: &str, records: &[Record]) -> anyhow::Result<()> {
+    pub(crate) fn note(&mut self, who: &str, why: Option<&str>, records: &[Record]) -> anyhow::Result<()> {
         let at = Timestamp::now();
         let mut lines = Vec::new();
         for record in records {
@@ -65,6 +67,7 @@ impl Drops {
             let line = Drop {
                 at,
                 who,
+                why,
                 id: record.id,
                 reason: death.map(|death| death.reason.as_str()),
                 text: death.map(|death| death.text.as_str()),

@@ -8,51 +8,67 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::contents;
+use crate::contents;
 
 /// What is known about one dead letter.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Record {
+pub struct Record {
+    /// Its batch id; `None` for what is not from us.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) id: Option<Uuid>,
+    pub id: Option<Uuid>,
+    /// Why it died; `None` when nobody has said so in a way that we know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) death: Option<DeathRecord>,
+    pub death: Option<DeathRecord>,
     /// The routing key in `logferry.dead`.
-    pub(crate) routing_key: String,
+    pub routing_key: String,
+    /// What the body says it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) content_type: Option<String>,
+    pub content_type: Option<String>,
     /// What is in it, for people; not read back.
     #[serde(default)]
-    pub(crate) bytes: usize,
+    pub bytes: usize,
     /// Lines or events in it, where it is a batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) events: Option<usize>,
+    pub events: Option<usize>,
     /// The beginning of the first of them.
     #[serde(default)]
-    pub(crate) preview: String,
+    pub preview: String,
+    /// The body, where it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) body_base64: Option<String>,
+    pub body_base64: Option<String>,
 }
 
 /// Why it died, and where it came from.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct DeathRecord {
-    pub(crate) reason: String,
-    pub(crate) text: String,
-    pub(crate) stage: String,
-    pub(crate) queue: String,
+pub struct DeathRecord {
+    /// A short code.
+    pub reason: String,
+    /// The same for people.
+    pub text: String,
+    /// The stage that gave up.
+    pub stage: String,
+    /// The queue it came from.
+    pub queue: String,
+    /// The batch in which it came from there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) batch: Option<Uuid>,
+    pub batch: Option<Uuid>,
+    /// The place of a single event in its raw batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) position: Option<u32>,
-    pub(crate) at: Timestamp,
-    pub(crate) attempts: u32,
-    pub(crate) exchange: String,
-    pub(crate) routing_key: String,
+    pub position: Option<u32>,
+    /// When.
+    pub at: Timestamp,
+    /// How many times it was delivered.
+    pub attempts: u32,
+    /// The exchange it was published to at first.
+    pub exchange: String,
+    /// With which key.
+    pub routing_key: String,
 }
 
 impl Record {
-    pub(crate) fn of(letter: &Letter, with_body: bool) -> Self {
+    /// A record of `letter`.
+    #[must_use]
+    pub fn of(letter: &Letter, with_body: bool) -> Self {
         let summary = contents::summary(&letter.body);
         Self {
             id: letter.id,
@@ -66,7 +82,11 @@ impl Record {
         }
     }
 
-    pub(crate) fn body(&self) -> anyhow::Result<Vec<u8>> {
+    /// The body.
+    ///
+    /// # Errors
+    /// There is none in it, or it is no base64.
+    pub fn body(&self) -> anyhow::Result<Vec<u8>> {
         let Some(body) = &self.body_base64 else {
             bail!("there is no body_base64: only what `logferry dead export` wrote can be brought back");
         };
@@ -74,7 +94,10 @@ impl Record {
     }
 
     /// The letter that it was made from.
-    pub(crate) fn letter(&self) -> anyhow::Result<Letter> {
+    ///
+    /// # Errors
+    /// Something in it is not as an export writes it.
+    pub fn letter(&self) -> anyhow::Result<Letter> {
         RoutingKey::new(&self.routing_key).context("read routing_key")?;
         let death = self.death.as_ref().map(DeathRecord::death).transpose()?;
         Ok(Letter {
@@ -87,7 +110,8 @@ impl Record {
     }
 
     /// A word that names it in messages.
-    pub(crate) fn name(&self) -> String {
+    #[must_use]
+    pub fn name(&self) -> String {
         self.id
             .map_or_else(|| "one without id".to_owned(), |id| id.to_string())
     }
