@@ -23,6 +23,13 @@ use crate::{metrics::QueueMetrics, returner::Returner};
 /// The name of the stage in metrics and dead letters.
 pub const STAGE: &str = "collector";
 
+/// Its heartbeat.
+pub const PULSE: service::Pulse = service::Pulse {
+    service: STAGE,
+    version: env!("CARGO_PKG_VERSION"),
+    measures: &["logferry_rescue_"],
+};
+
 /// Returns batches until `ctx.stop` is cancelled; what is on its way then is finished.
 ///
 /// # Errors

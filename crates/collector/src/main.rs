@@ -23,6 +23,8 @@ fn main() -> ExitCode {
             .await
             .context("connect to broker")?;
         ctx.metrics.collect(broker.collector());
+        let speaker = broker.clone();
+        let _pulse = collector::PULSE.start(&ctx, move |key, beat| speaker.announce(key, beat));
         ctx.started();
         let ended = collector::run(&settings.collector, &settings.rescue, broker.clone(), ctx).await;
         broker.close().await;

@@ -57,6 +57,41 @@ pub fn lines(body: &[u8]) -> Vec<String> {
     lines
 }
 
+/// A line or event of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// The bytes as received, where they were kept; of what is no batch, all of it.
+    pub raw: Option<Vec<u8>>,
+    /// The event as JSON, where it was parsed.
+    pub json: Option<String>,
+}
+
+/// Every line or event, for who looks inside.
+#[must_use]
+pub fn pieces(body: &[u8]) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let is_whole = each(body, |item| {
+        pieces.push(match item {
+            Item::Frame(bytes) => Piece {
+                raw: Some(bytes.to_vec()),
+                json: None,
+            },
+            Item::Event(event) => Piece {
+                raw: event.raw.as_deref().map(<[u8]>::to_vec),
+                json: Some(item.whole()),
+            },
+        });
+        true
+    });
+    if !is_whole {
+        pieces.push(Piece {
+            raw: Some(body.to_vec()),
+            json: None,
+        });
+    }
+    pieces
+}
+
 /// One thing in a batch.
 enum Item<'a> {
     Frame(&'a [u8]),
@@ -152,6 +187,10 @@ mod tests {
         assert_eq!((told.events, told.preview.as_str()), (Some(2), "<13>first line"));
         assert!(has(&body, "größe") && !has(&body, "third"));
         assert_eq!(lines(&body), ["<13>first line", "<13>second Größe"]);
+
+        let raw: Vec<_> = pieces(&body).into_iter().filter_map(|piece| piece.raw).collect();
+        assert_eq!(raw, [&b"<13>first line"[..], "<13>second Größe".as_bytes()]);
+        assert_eq!(pieces(b"x").len(), 1);
 
         let cut_off = body.get(..body.len() - 3).expect("is longer");
         assert_eq!(summary(cut_off).events, None);

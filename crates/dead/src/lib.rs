@@ -35,7 +35,7 @@ mod selection;
 mod work;
 
 pub use crate::{
-    contents::{Summary, lines, summary},
+    contents::{Piece, Summary, lines, pieces, summary},
     record::{DeathRecord, Record},
     selection::Selection,
     work::{CHANNEL, End, Input, Replies, Reply, Request, serve},

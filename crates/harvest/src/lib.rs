@@ -42,6 +42,13 @@ pub use crate::{
     progress::{Progress, ProgressError},
 };
 
+/// Its heartbeat.
+pub const PULSE: service::Pulse = service::Pulse {
+    service: STAGE,
+    version: env!("CARGO_PKG_VERSION"),
+    measures: &["logferry_harvest_"],
+};
+
 /// How much of the grace a drain may use before what is not confirmed is left for the next start.
 const DRAIN_SHARE: f64 = 0.8;
 

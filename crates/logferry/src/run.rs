@@ -7,11 +7,12 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::Context as _;
 use broker::Broker;
 use clap::Args;
-use service::{Context, DataDir, Loaded, ProcessArgs, supervise};
+use service::{Context, DataDir, Loaded, ProcessArgs, Pulse, supervise};
 use settings::{BrokerSettings, LogFormat, Settings};
 use store::Store;
 use syslog_server::Server;
 use tokio::{task::JoinSet, time::timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     check, command,
@@ -147,6 +148,7 @@ async fn stages(
     ctx: &Context,
     dead: Option<DeadSocket>,
 ) -> anyhow::Result<()> {
+    let _pulses = pulses(&settings, broker, ctx);
     let mut stages = JoinSet::new();
     if let Some(dead) = dead {
         let (broker, stop) = (broker.clone(), ctx.stop.clone());
@@ -195,6 +197,25 @@ async fn stages(
         tracing::warn!("drain timed out");
     }
     first
+}
+
+/// A heartbeat for each stage, as if it were a process of its own.
+fn pulses(settings: &Settings, broker: &Broker, ctx: &Context) -> Vec<AbortOnDropHandle<()>> {
+    let mut stages = vec![syslog_server::PULSE, parser::PULSE, shipper_pgsql::PULSE];
+    if !settings.harvest.folders.is_empty() {
+        stages.push(harvest::PULSE);
+    }
+    if matches!(settings.broker, BrokerSettings::Amqp(_)) {
+        stages.push(collector::PULSE);
+    }
+    if !settings.shipper_fs.destinations.is_empty() {
+        stages.push(shipper_fs::PULSE);
+    }
+    let start = |pulse: Pulse| {
+        let speaker = broker.clone();
+        pulse.start(ctx, move |key, beat| speaker.announce(key, beat))
+    };
+    stages.into_iter().map(start).collect()
 }
 
 async fn all_of(stages: &mut JoinSet<Ended>, ctx: &Context) -> anyhow::Result<()> {

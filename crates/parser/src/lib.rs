@@ -41,6 +41,13 @@ use crate::{
 /// The name of the stage in metrics and dead letters.
 const STAGE: &str = "parser";
 
+/// Its heartbeat.
+pub const PULSE: service::Pulse = service::Pulse {
+    service: STAGE,
+    version: env!("CARGO_PKG_VERSION"),
+    measures: &["logferry_parser_", "logferry_parked_batches", "logferry_queue_"],
+};
+
 /// How much of the grace a drain may use before what is unfinished is given back; the rest is for giving back.
 const DRAIN_SHARE: f64 = 0.8;
 

@@ -24,6 +24,8 @@ fn main() -> ExitCode {
             .await
             .context("connect to the broker")?;
         ctx.metrics.collect(broker.collector());
+        let speaker = broker.clone();
+        let _pulse = parser::PULSE.start(&ctx, move |key, beat| speaker.announce(key, beat));
         let parser = Parser::start(&settings, broker.clone(), ctx.clone()).await?;
         ctx.started();
         if let Some(parser) = parser {

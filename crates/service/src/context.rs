@@ -9,9 +9,10 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::{durability::DurabilityInForce, health::Health, metrics::Metrics};
+use crate::{clients::Clients, durability::DurabilityInForce, health::Health, metrics::Metrics};
 
 /// The stop signal, the metrics and the health of one process. Cheap to clone; every clone is the same process.
 #[derive(Debug, Clone)]
@@ -26,8 +27,16 @@ pub struct Context {
     pub durability: DurabilityInForce,
     /// How long the drain after `stop` may take.
     pub grace: Duration,
-    started: Arc<AtomicBool>,
     http_addr: Option<SocketAddr>,
+    process: Arc<Process>,
+}
+
+/// What is set once, or by its own lock.
+#[derive(Debug)]
+struct Process {
+    started: AtomicBool,
+    since: Timestamp,
+    clients: Clients,
 }
 
 impl Context {
@@ -40,8 +49,12 @@ impl Context {
             health: Health::new(),
             durability: DurabilityInForce::default(),
             grace,
-            started: Arc::default(),
             http_addr: None,
+            process: Arc::new(Process {
+                started: AtomicBool::new(false),
+                since: Timestamp::now(),
+                clients: Clients::default(),
+            }),
         }
     }
 
@@ -57,15 +70,27 @@ impl Context {
         self.http_addr
     }
 
+    /// When the process started.
+    #[must_use]
+    pub fn since(&self) -> Timestamp {
+        self.process.since
+    }
+
+    /// Who is connected to an intake in this process.
+    #[must_use]
+    pub fn clients(&self) -> &Clients {
+        &self.process.clients
+    }
+
     /// Says that all addresses are bound and all that must be there at the start is there. An error after this is
     /// a failure while running and no longer a failed start, which the exit code tells apart.
     pub fn started(&self) {
-        self.started.store(true, Ordering::Relaxed);
+        self.process.started.store(true, Ordering::Relaxed);
     }
 
     /// Whether [`started`](Self::started) was called.
     #[must_use]
     pub fn is_started(&self) -> bool {
-        self.started.load(Ordering::Relaxed)
+        self.process.started.load(Ordering::Relaxed)
     }
 }

@@ -6,6 +6,8 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::heartbeat::NotReady;
+
 /// The parts of one process and whether each is ready. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
@@ -50,6 +52,19 @@ impl Health {
             // The sender is ours, so it is there as long as this waits.
             let _changed = changed.changed().await;
         }
+    }
+
+    /// The components that are not ready, of those with such a name, and why.
+    #[must_use]
+    pub(crate) fn problems(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<NotReady> {
+        let components = self.components.lock();
+        let problem = |component: &Component| {
+            let why = component.why_not_ready.lock().clone()?;
+            let part = component.name.to_owned();
+            Some(NotReady { part, why })
+        };
+        let wanted = components.iter().filter(|component| is_wanted(component.name));
+        wanted.filter_map(problem).collect()
     }
 
     /// What `/readyz` answers.

@@ -1,4 +1,4 @@
-//! The life of a process: arguments, tracing, metrics and health endpoint, signals, drain.
+//! The life of a process: arguments, tracing, metrics and health endpoint, signals, drain, heartbeat.
 //!
 //! `main` of a service is [`run_main`] with a [`ServiceSpec`] and a body; `examples/idle.rs` is the least one.
 //!
@@ -14,6 +14,7 @@
 //! ```
 
 mod args;
+mod clients;
 mod context;
 mod counters;
 mod crash_point;
@@ -21,20 +22,24 @@ mod data_dir;
 mod durability;
 pub mod exit;
 mod health;
+pub mod heartbeat;
 mod http;
 pub mod logging;
 mod metrics;
 mod run;
 mod supervise;
+mod troubles;
 
 pub use crate::{
     args::{Loaded, ProcessArgs, SettingsArgs},
+    clients::{Client, Clients},
     context::Context,
     counters::StageCounters,
     crash_point::crash_point,
     data_dir::{DataDir, InUse},
     durability::{Custody, Durability, DurabilityInForce},
     health::{Component, Health},
+    heartbeat::{Heartbeat, Pulse},
     http::HttpEndpoint,
     metrics::Metrics,
     run::{ServiceSpec, run_main},

@@ -14,6 +14,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use crate::troubles::Notes;
+
 /// What the AMQP library logs by itself.
 const AMQP_LIBRARY: &str = "lapin";
 
@@ -32,6 +34,7 @@ pub fn start(settings: &ServiceSettings) -> anyhow::Result<()> {
     };
     tracing_subscriber::registry()
         .with(layer.with_filter(filter))
+        .with(Notes.with_filter(without_libraries(Targets::new().with_default(LevelFilter::WARN))))
         .try_init()?;
     panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();

@@ -25,6 +25,8 @@ async fn run(settings: Settings, ctx: Context) -> anyhow::Result<()> {
         .await
         .context("use the broker")?;
     ctx.metrics.collect(broker.collector());
+    let speaker = broker.clone();
+    let _pulse = shipper_fs::PULSE.start(&ctx, move |key, beat| speaker.announce(key, beat));
     let shipper = Shipper::start(&settings.shipper_fs, broker.clone(), ctx.clone()).await?;
     let result = match shipper {
         Some(shipper) => {

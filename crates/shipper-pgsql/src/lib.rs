@@ -39,6 +39,13 @@ use crate::{load::Load, meters::Meters, writer::Writer};
 /// The name of the stage in metrics and dead letters.
 pub const STAGE: &str = "shipper-pgsql";
 
+/// Its heartbeat.
+pub const PULSE: service::Pulse = service::Pulse {
+    service: STAGE,
+    version: env!("CARGO_PKG_VERSION"),
+    measures: &["logferry_store_"],
+};
+
 /// How much of the grace a drain may use before what is unfinished is given back; the rest is for giving back.
 const DRAIN_SHARE: f64 = 0.8;
 

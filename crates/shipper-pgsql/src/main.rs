@@ -27,6 +27,8 @@ async fn run(settings: Settings, ctx: Context) -> anyhow::Result<()> {
         .await
         .context("use the broker")?;
     ctx.metrics.collect(broker.collector());
+    let speaker = broker.clone();
+    let _pulse = shipper_pgsql::PULSE.start(&ctx, move |key, beat| speaker.announce(key, beat));
     let shipper = Shipper::start(
         &settings.shipper_pgsql,
         store.clone(),

@@ -9,9 +9,17 @@
 
 mod batch;
 mod batcher;
+mod clients;
 mod failover;
 mod metrics;
 mod publish;
 mod server;
 
 pub use crate::server::{Listening, Server};
+
+/// Its heartbeat.
+pub const PULSE: service::Pulse = service::Pulse {
+    service: metrics::STAGE,
+    version: env!("CARGO_PKG_VERSION"),
+    measures: &["logferry_intake_"],
+};

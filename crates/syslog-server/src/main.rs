@@ -28,6 +28,8 @@ fn main() -> ExitCode {
             .await
             .context("connect to broker")?;
         ctx.metrics.collect(broker.collector());
+        let speaker = broker.clone();
+        let _pulse = syslog_server::PULSE.start(&ctx, move |key, beat| speaker.announce(key, beat));
         ctx.started();
         // What is taken before anybody ran `logferry init` needs a queue to go to.
         let declaring = tokio::spawn(broker.clone().declare_when_ready(Topology::new([])));

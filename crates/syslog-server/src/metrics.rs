@@ -7,13 +7,13 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
 };
 use service::{Metrics, StageCounters};
-use transport::Meters;
+use transport::{Meters, Roster};
 
 /// Upper bounds of the confirm latency, in seconds.
 const CONFIRM_SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
 /// The name of this stage in metrics.
-const STAGE: &str = "syslog-server";
+pub(crate) const STAGE: &str = "syslog-server";
 
 /// Datagrams that the kernel dropped.
 const KERNEL_DROP: &str = "receive_buffer_full";
@@ -202,6 +202,7 @@ impl Register<'_> {
                 "discarded_bytes_total",
                 "Bytes of frames beyond frame_bytes_max that were thrown away",
             ),
+            roster: Roster::default(),
         }
     }
 }

@@ -14,8 +14,9 @@ use transport::{BindError, DatagramListener, StreamListener, Throttle};
 
 use crate::{
     batcher::{Batcher, Limits},
+    clients::Connected,
     failover::Failover,
-    metrics::ListenerMetrics,
+    metrics::{ListenerMetrics, STAGE},
     publish::Publishing,
 };
 
@@ -134,9 +135,11 @@ impl Server {
     pub async fn run(self, broker: Broker, ctx: Context) -> anyhow::Result<()> {
         let mut tasks = JoinSet::new();
         let failover = Arc::new(self.failover);
+        let mut connected = Connected::default();
         for Listener { listening, socket } in self.listeners {
             let name = &listening.name;
             let metrics = ListenerMetrics::new(&ctx.metrics, name);
+            connected.add(&listening, metrics.meters.roster.clone());
             let routing_key = RoutingKey::new(&format!("syslog.{name}"));
             let publishing = Publishing {
                 publisher: broker.publisher(self.limits.unconfirmed_max),
@@ -153,6 +156,7 @@ impl Server {
             let span = tracing::info_span!("listener", service = "syslog-server", listener = name);
             tasks.spawn(listen(socket, batcher, publishing, ctx.stop.clone()).instrument(span));
         }
+        ctx.clients().provide(STAGE, move |max| connected.list(max));
         let ended = tokio::select! {
             ended = all(&mut tasks) => ended,
             // It never ends.

@@ -358,6 +358,51 @@ async fn a_stop_flushes_confirms_answers_and_closes() {
 }
 
 #[tokio::test]
+async fn the_heartbeat_tells_who_is_connected_and_what_answers_mean() {
+    let intake = start(settings(&[Protocol::Relp, Protocol::Tcp]), 1 << 30).await;
+    let mut relp = intake.relp().await;
+    relp.push(b"<13>by relp");
+    while relp.unanswered() > 0 {
+        relp.exchange().await.unwrap();
+    }
+    let mut tcp = intake.tcp().await;
+    tcp.write_all(b"<13>by tcp\n").await.unwrap();
+    intake.frames(2).await;
+    let backlog = broker::Backlog {
+        messages: 10,
+        bytes: 1 << 20,
+    };
+    let mut listening = intake.broker.listen_to_status(backlog);
+    let speaker = intake.broker.clone();
+    let pulse = syslog_server::PULSE.start(&intake.ctx, move |key, beat| speaker.announce(key, beat));
+    let heard = timeout(DEADLINE, listening.next()).await.unwrap().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&heard.body).unwrap();
+    let schema = include_str!("../../../proto/status.schema.json");
+    let validator = jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap();
+    assert!(validator.is_valid(&json), "{json:#}");
+    let beat: service::Heartbeat = serde_json::from_value(json).unwrap();
+    assert_eq!(heard.routing_key, format!("syslog-server.{}", beat.instance));
+    assert_eq!((beat.counters.received, beat.clients_total), (2, 2));
+    let clients: Vec<_> = beat
+        .clients
+        .iter()
+        .map(|client| (client.protocol.as_str(), client.frames, client.bytes))
+        .collect();
+    assert_eq!(clients, [("relp", 1, 11), ("tcp", 1, 10)]);
+    assert_eq!(
+        beat.durability.map(|now| now.in_force),
+        Some("embedded".to_owned())
+    );
+    drop(relp);
+    testkit::eventually(DEADLINE, || async {
+        intake.ctx.clients().list("syslog-server", 10).1 == 1
+    })
+    .await;
+    intake.stop().await;
+    pulse.await.unwrap();
+}
+
+#[tokio::test]
 async fn one_senders_garbage_is_not_anothers_trouble() {
     let mut settings = settings(&[Protocol::Tcp, Protocol::Relp]);
     settings.listeners[0].frame_bytes_max = 1000;

@@ -2,6 +2,8 @@
 
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 
+use crate::roster::Roster;
+
 /// Counters of one listener. Clones count together.
 #[derive(Debug, Clone, Default)]
 pub struct Meters {
@@ -25,4 +27,6 @@ pub struct Meters {
     pub violations: Counter,
     /// Bytes of frames beyond `frame_bytes_max` that were thrown away.
     pub discarded_bytes: Counter,
+    /// Who is connected.
+    pub roster: Roster,
 }

@@ -32,8 +32,9 @@ use crate::{
     idle::Idle,
     inbound::Inbound,
     join::Joining,
+    roster::{Guest, Tally},
     session::{End, Surroundings},
-    sink::{FrameSink, Peer},
+    sink::FrameSink,
 };
 
 /// How long a peer may leave our answers unread, and how long a session that is over waits for its last ones.
@@ -43,7 +44,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves one session until it ends.
-pub(crate) async fn serve<S, K>(stream: &mut S, peer: &Peer, around: &Surroundings<K>) -> End
+pub(crate) async fn serve<S, K>(stream: &mut S, guest: &Guest, around: &Surroundings<K>) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin,
     K: FrameSink,
@@ -52,7 +53,7 @@ where
     let (joiner, quiet) = Joining::of_session(around.joining.as_ref());
     let mut session = Session {
         around,
-        peer,
+        guest,
         decoder: RelpDecoder::new(around.frame_bytes_max),
         inbound: Inbound::default(),
         commands: Commands::new(),
@@ -86,7 +87,7 @@ where
 
 struct Session<'a, K> {
     around: &'a Surroundings<K>,
-    peer: &'a Peer,
+    guest: &'a Guest,
     decoder: RelpDecoder,
     inbound: Inbound,
     commands: Commands,
@@ -197,15 +198,16 @@ impl<K: FrameSink> Session<'_, K> {
         }
         let mut process = |input: &[u8]| {
             let frames = self.decoder.decode(input);
-            let mut source = Source::new(
-                self.peer,
+            let source = Source::new(
+                &self.guest.peer,
                 frames,
                 &mut self.commands,
                 &mut self.replies,
                 self.joiner.as_mut(),
             );
-            around.sink.take(&mut source);
-            source.consumed()
+            let mut frames = Tally::new(self.guest, source);
+            around.sink.take(&mut frames);
+            frames.source.consumed()
         };
         let read = std::task::ready!(self.inbound.poll_read(cx, stream, &mut process))?;
         match self.decoder.take_discarded() {
@@ -224,8 +226,8 @@ impl<K: FrameSink> Session<'_, K> {
         if let Some(joiner) = &mut self.joiner
             && joiner.finish()
         {
-            let mut last = Last::new(self.peer, joiner.complete(), &mut self.replies);
-            self.around.sink.take(&mut last);
+            let last = Last::new(&self.guest.peer, joiner.complete(), &mut self.replies);
+            self.around.sink.take(&mut Tally::new(self.guest, last));
         }
     }
 

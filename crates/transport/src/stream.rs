@@ -26,6 +26,7 @@ use crate::{
     join::Joining,
     meters::Meters,
     relp,
+    roster::Guest,
     session::{End, Surroundings},
     sink::{FrameSink, Peer},
     tcp,
@@ -237,7 +238,10 @@ async fn session<K: FrameSink>(
         tls_name: None,
     };
     let end = match acceptor {
-        None => serve(&mut stream, protocol, &peer, &around).await,
+        None => {
+            let seat = around.meters.roster.enter(peer.clone());
+            serve(&mut stream, protocol, seat.guest(), &around).await
+        }
         Some(acceptor) => {
             let Some(mut stream) = handshake(&acceptor, stream, &peer, &around).await else {
                 return;
@@ -246,20 +250,21 @@ async fn session<K: FrameSink>(
             peer.tls_name = certificates
                 .and_then(|chain| chain.first())
                 .and_then(tls::name_in);
-            serve(&mut stream, protocol, &peer, &around).await
+            let seat = around.meters.roster.enter(peer.clone());
+            serve(&mut stream, protocol, seat.guest(), &around).await
         }
     };
     report(&end, &peer, &around);
 }
 
-async fn serve<S, K>(stream: &mut S, protocol: Protocol, peer: &Peer, around: &Surroundings<K>) -> End
+async fn serve<S, K>(stream: &mut S, protocol: Protocol, guest: &Guest, around: &Surroundings<K>) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin,
     K: FrameSink,
 {
     match protocol {
-        Protocol::Relp => relp::serve(stream, peer, around).await,
-        Protocol::Tcp | Protocol::Udp => tcp::serve(stream, peer, around).await,
+        Protocol::Relp => relp::serve(stream, guest, around).await,
+        Protocol::Tcp | Protocol::Udp => tcp::serve(stream, guest, around).await,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     idle::Idle,
     inbound::Inbound,
     join::Joining,
+    roster::{Guest, Tally},
     session::{End, Surroundings},
     sink::{FrameSink, FrameSource, Peer},
 };
@@ -22,7 +23,7 @@ const LAST_BYTES_MAX: usize = 4 << 20;
 const LAST_READ_PATIENCE: Duration = Duration::from_millis(20);
 
 /// Reads frames until the session ends.
-pub(crate) async fn serve<S, K>(stream: &mut S, peer: &Peer, around: &Surroundings<K>) -> End
+pub(crate) async fn serve<S, K>(stream: &mut S, guest: &Guest, around: &Surroundings<K>) -> End
 where
     S: AsyncRead + Unpin,
     K: FrameSink,
@@ -34,7 +35,7 @@ where
     let mut stopped = pin!(around.stop.cancelled());
     let end = loop {
         let is_joining = joiner.as_ref().is_some_and(Joiner::is_open);
-        let mut process = |input: &[u8]| take(&mut decoder, &mut joiner, input, peer, around);
+        let mut process = |input: &[u8]| take(&mut decoder, &mut joiner, input, guest, around);
         tokio::select! {
             biased;
             () = &mut stopped => break End::Stopped,
@@ -43,7 +44,7 @@ where
                 Ok(_) => idle.iter_mut().chain(&mut quiet).for_each(Idle::touch),
                 Err(error) => break End::Failed(error),
             },
-            () = Idle::elapsed(&mut quiet), if is_joining => take_last(None, &mut joiner, peer, around),
+            () = Idle::elapsed(&mut quiet), if is_joining => take_last(None, &mut joiner, guest, around),
             () = Idle::elapsed(&mut idle) => {
                 // Who is not read is not silent.
                 if around.sink.room().is_open() {
@@ -54,13 +55,13 @@ where
         }
     };
     if let End::Stopped = end {
-        let mut process = |input: &[u8]| take(&mut decoder, &mut joiner, input, peer, around);
+        let mut process = |input: &[u8]| take(&mut decoder, &mut joiner, input, guest, around);
         let last = read_what_is_there(&mut inbound, stream, around, &mut process).await;
         if let Err(error) = last {
             tracing::debug!(%error, "last read failed");
         }
     }
-    take_last(decoder.finish(inbound.tail()), &mut joiner, peer, around);
+    take_last(decoder.finish(inbound.tail()), &mut joiner, guest, around);
     around.meters.discarded_bytes.inc_by(decoder.take_discarded());
     end
 }
@@ -69,16 +70,20 @@ fn take<K: FrameSink>(
     decoder: &mut StreamDecoder,
     joiner: &mut Option<Joiner>,
     input: &[u8],
-    peer: &Peer,
+    guest: &Guest,
     around: &Surroundings<K>,
 ) -> usize {
-    let mut source = Lines {
-        peer,
-        frames: decoder.decode(input),
-        joiner: joiner.as_mut(),
-    };
-    around.sink.take(&mut source);
-    let consumed = source.frames.consumed();
+    let mut lines = Tally::new(
+        guest,
+        Lines {
+            peer: &guest.peer,
+            frames: decoder.decode(input),
+            joiner: joiner.as_mut(),
+        },
+    );
+    around.sink.take(&mut lines);
+    let consumed = lines.source.frames.consumed();
+    drop(lines);
     match decoder.take_discarded() {
         0 => {}
         discarded => drop(around.meters.discarded_bytes.inc_by(discarded)),
@@ -90,12 +95,12 @@ fn take<K: FrameSink>(
 fn take_last<K: FrameSink>(
     last: Option<Frame<'_>>,
     joiner: &mut Option<Joiner>,
-    peer: &Peer,
+    guest: &Guest,
     around: &Surroundings<K>,
 ) {
     let give = |frame: Frame<'_>| {
-        let frame = Some(frame);
-        around.sink.take(&mut One { peer, frame });
+        let (peer, frame) = (&guest.peer, Some(frame));
+        around.sink.take(&mut Tally::new(guest, One { peer, frame }));
     };
     let Some(joiner) = joiner else {
         return last.into_iter().for_each(give);

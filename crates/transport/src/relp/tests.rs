@@ -30,7 +30,7 @@ fn served_with(sink: Arc<FakeSink>, pipe_bytes: usize, joining: Option<Joining>)
     around.idle_timeout = Some(Duration::from_secs(600));
     around.joining = joining;
     let stop = around.stop.clone();
-    let task = tokio::spawn(async move { serve(&mut theirs, &peer(), &around).await });
+    let task = tokio::spawn(async move { serve(&mut theirs, &Guest::new(peer()), &around).await });
     Served {
         stream,
         sink,

@@ -25,7 +25,7 @@ fn served(idle_timeout: Option<Duration>) -> Served {
     let mut around = around(&sink);
     around.idle_timeout = idle_timeout;
     let (stop, discarded) = (around.stop.clone(), around.meters.discarded_bytes.clone());
-    let task = tokio::spawn(async move { serve(&mut theirs, &peer(), &around).await });
+    let task = tokio::spawn(async move { serve(&mut theirs, &Guest::new(peer()), &around).await });
     Served {
         stream,
         sink,
@@ -116,7 +116,7 @@ async fn lines_are_joined_and_silence_completes_an_event() {
     let sink = FakeSink::holding();
     let mut around = around(&sink);
     around.joining = joining(Duration::from_secs(1));
-    let task = tokio::spawn(async move { serve(&mut theirs, &peer(), &around).await });
+    let task = tokio::spawn(async move { serve(&mut theirs, &Guest::new(peer()), &around).await });
     stream.write_all(b"a\n 1\n 2\nb\n").await.unwrap();
     assert_eq!(sink.bytes(1).await, [b"a\n 1\n 2"]);
     // The clock goes on by itself when all wait.
