@@ -6,6 +6,7 @@ mod idle;
 mod latency;
 mod parse;
 mod reference;
+mod rescue;
 mod soak;
 mod throughput;
 
@@ -45,6 +46,8 @@ pub(crate) enum Case {
     Connections,
     /// Emptying full queues, beside the live rate
     Backlog,
+    /// RabbitMQ away: into Redis over RELP, beside into RabbitMQ, and back
+    Rescue,
     /// Rate and memory minute by minute over a long run; only when named
     Soak,
 }
@@ -116,6 +119,7 @@ impl Case {
             Self::Latency => 6 + measuring.seconds,
             Self::Connections => 4 * (measuring.seconds + 4),
             Self::Backlog => 20 + measuring.backlog / 60_000,
+            Self::Rescue => 30 + 3 * sending(60_000),
             Self::Soak => sending(100_000) / u64::from(measuring.runs),
         }
     }
@@ -132,6 +136,7 @@ impl Case {
             Self::Latency => latency::once(place, side).await,
             Self::Connections => connections::once(place, side).await,
             Self::Backlog => backlog::once(place, side).await,
+            Self::Rescue => rescue::once(place, side).await,
             Self::Parse => parse::once(),
             Self::Idle => idle::once(place, side).await,
             Self::Soak => soak::once(place, side).await,
@@ -147,6 +152,7 @@ impl Case {
             Self::Latency => latency::measure(place, side).await,
             Self::Connections => connections::measure(place, side).await,
             Self::Backlog => backlog::measure(place, side).await,
+            Self::Rescue => rescue::measure(place, side).await,
             Self::Parse => parse::measure(place),
             Self::Idle => idle::measure(place, side).await,
             Self::Soak => soak::measure(place, side).await,

@@ -32,12 +32,13 @@ pub(crate) struct Side {
 
 impl Side {
     /// What is measured.
-    pub(crate) const PROGRAMS: [&str; 5] = [
+    pub(crate) const PROGRAMS: [&str; 6] = [
         "logferry",
         "syslog-server",
         "parser",
         "shipper-pgsql",
         "shipper-fs",
+        "collector",
     ];
 
     /// The programs that stand beside this one.
