@@ -233,8 +233,9 @@ impl Inner {
                 .stdin(Stdio::null());
             server::accepts(self.port) && probe.status().is_ok_and(|status| status.success())
         };
-        // After a crash the old server's processes may take a moment to see that it is gone.
-        server::with_retries(|| self.server.start(&mut command, is_ready))
+        // After a crash the old server's processes may take a moment to see that it is gone, and seconds where the
+        // machine is busy.
+        server::with_patience(|| self.server.start(&mut command, is_ready))
     }
 
     /// `program`, run by a user that PostgreSQL accepts: it refuses to be root.

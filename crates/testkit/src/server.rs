@@ -161,6 +161,17 @@ pub(crate) fn with_retries<T>(mut start: impl FnMut() -> anyhow::Result<T>) -> a
     }
 }
 
+/// Calls `start` again for a while if it fails, because what is left of a server that was killed may be in its way.
+pub(crate) fn with_patience<T>(mut start: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let end = Instant::now() + STOP_MAX;
+    loop {
+        match start() {
+            Err(error) if error.is::<NotStarted>() && Instant::now() < end => pause(),
+            outcome => return outcome,
+        }
+    }
+}
+
 pub(crate) fn accepts(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
