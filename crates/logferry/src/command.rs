@@ -35,12 +35,20 @@ impl DataArgs {
 
 /// Loads the settings and runs `body` with them.
 pub(crate) fn run_once(args: &DataArgs, body: impl AsyncFnOnce(Settings) -> anyhow::Result<()>) -> ExitCode {
+    run_to_code(args, async |settings| body(settings).await.map(|()| exit::CLEAN))
+}
+
+/// The same for a `body` that knows how it ended.
+pub(crate) fn run_to_code(
+    args: &DataArgs,
+    body: impl AsyncFnOnce(Settings) -> anyhow::Result<u8>,
+) -> ExitCode {
     let settings = match args.load() {
         Ok(loaded) => loaded.settings,
         Err(problems) => return bad_settings(&problems),
     };
     match block_on(body(settings)) {
-        Ok(()) => ExitCode::from(exit::CLEAN),
+        Ok(code) => ExitCode::from(code),
         Err(error) => failed(&error),
     }
 }

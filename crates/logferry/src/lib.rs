@@ -26,7 +26,7 @@ Examples:
   logferry search hello              finds it
 
 Settings: --config FILE, $LOGFERRY_CONFIG, ./logferry.toml or /etc/logferry/logferry.toml; none is needed.
-Exit codes: 0 done, 1 failed, 64 wrong arguments, 70 failed while running, 78 wrong settings.";
+Exit codes: 0 done, 1 failed, 64 wrong arguments, 70 failed while running, 75 a search that found only a part in its time, 78 wrong settings.";
 
 /// Carries logs from senders to where people search them, and never loses one on the way
 #[derive(Debug, Parser)]

@@ -1,6 +1,8 @@
 //! `logferry search`: events of the store, newest first, for people or as JSON lines.
 
 mod follow;
+mod progress;
+mod question;
 mod show;
 pub(crate) mod time;
 
@@ -10,13 +12,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use event::{Severity, Timestamp};
+use service::exit;
 use settings::{Settings, StoreSettings, units};
-use store::{Clock, Comparison, Condition, ConditionError, Field, Order, SearchRequest, Store};
+use store::{End, Found, Order, SearchRequest, Selection, Store};
 
-use self::show::Show;
+use self::{progress::Progress, question::Question, show::Show};
 use crate::{
     command::{self, DataArgs},
     terminal::Colour,
@@ -25,15 +28,19 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   logferry search                                  the newest 100 events
-  logferry search 'connection refused'             those with this phrase, in any case
+  logferry search connection refused               those with both words, in any case
+  logferry search '\"connection refused\"'         with this phrase
+  logferry search 'host:web* -app:cron severity>=warning'
+                                                   by fields (quote what the shell would take for itself)
   logferry search timeout --from 15m --severity warning
                                                    of the last 15 minutes, warnings and worse
-  logferry search hostname=web01 app_name=nginx    by fields; also fields.user.id=7, tags=audit
-  logferry search --from 2026-11-21 --to '2026-11-21 12:00' --oldest-first --limit all --json
-                                                   half a day, as JSON lines
-  logferry search --follow 'severity<=err'         what comes in from now on (quote the < for the shell)
+  logferry search 'fields.user.id:7 OR tag:audit' --oldest-first --limit all --json
+                                                   as JSON lines
+  logferry search --follow 'severity>=err'         what comes in from now on
 
-What is searched is the store of the settings: SQLite in data_dir, or PostgreSQL.";
+What is searched is the store of the settings: SQLite in data_dir, or PostgreSQL. docs/search.md has the language.
+Exit codes: 0 all was looked through or the limit is reached, 75 the time was up before that, 64 a mistake in the
+query, 1 no search was possible.";
 
 /// Rows asked of the store at a time.
 const PAGE_ROWS: usize = 1000;
@@ -42,12 +49,9 @@ const PAGE_ROWS: usize = 1000;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct SearchArgs {
-    /// Words or phrases that an event must have (quote a phrase), and conditions: field=value, severity<=err
-    #[arg(value_name = "WORD|FIELD=VALUE")]
+    /// What to find; several words are joined with spaces. Behind `--`, a word may begin with -
+    #[arg(value_name = "QUERY")]
     words: Vec<String>,
-    /// A text that an event must have, taken as it is even with a = in it. May be repeated
-    #[arg(short, long)]
-    text: Vec<String>,
     /// Received at or after this: 15m ago, a day, a local time, or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = time::parse, allow_hyphen_values = true)]
     from: Option<Timestamp>,
@@ -72,7 +76,8 @@ pub(crate) struct SearchArgs {
     /// Colours: on a terminal (auto), always or never
     #[arg(long, alias = "colour", value_enum, hide_possible_values = true, default_value_t = Colour::Auto, hide_possible_values = true, value_name = "WHEN")]
     color: Colour,
-    /// Give up a search that takes longer
+    /// Stop when looking for the next 1,000 events takes longer; what was found until then is shown, and the exit code
+    /// is 75
     #[arg(long, value_name = "DURATION", value_parser = units::duration, default_value = "30s")]
     timeout: Duration,
     #[command(flatten)]
@@ -89,51 +94,42 @@ impl SearchArgs {
     /// Runs it.
     #[must_use]
     pub(crate) fn main(&self) -> ExitCode {
-        let request = match self.request() {
-            Ok(request) => request,
+        let question = match Question::read(&self.words, self.severity) {
+            Ok(question) => question,
             Err(problem) => return command::usage("search", &problem),
         };
-        command::run_once(&self.settings, async |settings| {
+        for notice in &question.notices {
+            eprintln!("logferry: {notice}");
+        }
+        let request = self.request(question);
+        command::run_to_code(&self.settings, async |settings| {
             match self.search(&settings, request).await {
-                Err(error) if is_broken_pipe(&error) => Ok(()),
+                Err(error) if is_broken_pipe(&error) => Ok(exit::CLEAN),
                 searched => searched,
             }
         })
     }
 
-    fn request(&self) -> Result<SearchRequest, String> {
-        let mut request = SearchRequest {
-            clock: Clock::Arrival,
-            from: self.from,
-            to: self.to,
-            text: self.text.clone(),
+    fn request(&self, question: Question) -> SearchRequest {
+        SearchRequest {
+            selection: Selection {
+                query: question.query,
+                from: self.from,
+                to: self.to,
+                now: question.now,
+                ..Selection::default()
+            },
             order: if self.oldest_first {
                 Order::OldestFirst
             } else {
                 Order::NewestFirst
             },
-            timeout: self.timeout,
+            budget: self.timeout,
             ..SearchRequest::default()
-        };
-        for word in &self.words {
-            if !word.contains('=') {
-                request.text.push(word.clone());
-                continue;
-            }
-            let condition = word.parse().map_err(|error: ConditionError| {
-                format!("{error}\nTo find the text itself: --text '{word}'")
-            })?;
-            request.conditions.push(condition);
         }
-        request.conditions.extend(self.severity.map(|severity| Condition {
-            field: Field::Severity,
-            comparison: Comparison::AtMost,
-            value: severity.name().to_owned(),
-        }));
-        Ok(request)
     }
 
-    async fn search(&self, settings: &Settings, request: SearchRequest) -> anyhow::Result<()> {
+    async fn search(&self, settings: &Settings, request: SearchRequest) -> anyhow::Result<u8> {
         if let StoreSettings::Sqlite(sqlite) = &settings.store {
             command::expect_data(settings, &sqlite.dir)?;
         }
@@ -145,7 +141,8 @@ impl SearchArgs {
                 Limit::All => usize::MAX,
                 Limit::Rows(rows) => rows,
             };
-            follow::follow(&store, request, rows, &mut show, &mut out).await
+            let followed = follow::follow(&store, request, rows, &mut show, &mut out).await;
+            followed.map(|()| exit::CLEAN)
         } else {
             self.pages(&store, request, &mut show, &mut out).await
         };
@@ -159,23 +156,26 @@ impl SearchArgs {
         mut request: SearchRequest,
         show: &mut Show,
         out: &mut impl Write,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<u8> {
         let mut left = match self.limit.unwrap_or(Limit::Rows(100)) {
             Limit::All => usize::MAX,
             Limit::Rows(rows) => rows,
         };
         let is_bounded = left != usize::MAX;
+        let mut progress = Progress::new();
         let mut shown = 0_usize;
-        while left > 0 {
+        loop {
             request.limit = left.min(PAGE_ROWS);
-            let page = store.search(&request).await.context("search")?;
-            show.rows(&page.rows, out)?;
-            out.flush()?;
-            shown += page.rows.len();
-            left -= page.rows.len();
-            match page.next {
-                Some(next) => request.after = Some(next),
-                None => break,
+            let (found, end) = page(store, &request, &mut progress, show, out).await?;
+            shown += found;
+            left -= found;
+            if !end.complete {
+                progress.tell_partial(&end, shown);
+                return Ok(exit::PARTIAL);
+            }
+            match end.next {
+                Some(next) if left > 0 => request.after = Some(next),
+                Some(_) | None => break,
             }
         }
         // For people only, and not into the events.
@@ -189,8 +189,36 @@ impl SearchArgs {
                 );
             }
         }
-        Ok(())
+        Ok(exit::CLEAN)
     }
+}
+
+/// Shows the rows of one request as they come; returns how many, and how it ended.
+async fn page(
+    store: &Store,
+    request: &SearchRequest,
+    progress: &mut Progress,
+    show: &mut Show,
+    out: &mut impl Write,
+) -> anyhow::Result<(usize, End)> {
+    let mut search = store.search(request.clone());
+    let mut shown = 0;
+    while let Some(found) = search.next().await {
+        match found.context("search")? {
+            Found::Rows(rows) => {
+                progress.clear();
+                show.rows(&rows, out)?;
+                out.flush()?;
+                shown += rows.len();
+            }
+            Found::Progress { scanned_to, .. } => progress.at(scanned_to, shown),
+            Found::End(end) => {
+                progress.clear();
+                return Ok((shown, end));
+            }
+        }
+    }
+    bail!("the search ended before its end");
 }
 
 /// Whoever read our output, such as `head`, has enough.
@@ -228,41 +256,34 @@ mod tests {
 
     fn request(args: &[&str]) -> Result<SearchRequest, String> {
         let args = [&["search"], args].concat();
-        Cli::try_parse_from(args)
+        let args = Cli::try_parse_from(args)
             .map_err(|error| error.to_string())?
-            .search
-            .request()
+            .search;
+        Question::read(&args.words, args.severity).map(|question| args.request(question))
     }
 
     #[test]
-    fn words_conditions_and_texts() {
-        let request = request(&[
-            "connection refused",
-            "hostname=web01",
-            "severity<=err",
-            "-t",
-            "a=b",
-            "-s",
-            "3",
-        ])
-        .expect("is good");
-        assert_eq!(request.text, ["a=b", "connection refused"]);
-        let conditions: Vec<_> = ["hostname=web01", "severity<=err", "severity<=err"]
-            .iter()
-            .map(|text| text.parse().expect(text))
-            .collect::<Vec<Condition>>();
-        assert_eq!(request.conditions, conditions);
-        assert_eq!(request.order, Order::NewestFirst);
+    fn words_are_one_query() {
+        for (args, canonical) in [
+            (&[][..], ""),
+            (&["connection", "refused"], "connection refused"),
+            (
+                &["\"connection refused\"", "host:web01"],
+                "\"connection refused\" hostname:web01",
+            ),
+            (&["a", "OR", "b", "-s", "3"], "(a OR b) severity>=err"),
+            (&["a", "--", "-app:cron"], "a -app_name:cron"),
+        ] {
+            let request = request(args).expect("is good");
+            assert_eq!(request.selection.query.canonical(), canonical);
+            assert_eq!(request.order, Order::NewestFirst);
+        }
     }
 
     #[test]
     fn mistakes_name_the_way_out() {
         for (args, says) in [
-            (
-                &["hostnme=web01"][..],
-                "To find the text itself: --text 'hostnme=web01'",
-            ),
-            (&["severity<=loud"], "\"loud\" is not a severity"),
+            (&["severity:loud"][..], "loud is not a severity"),
             (&["--from", "yesterday"], "RFC 3339"),
             (&["--severity", "loud"], "emerg, alert"),
             (&["--limit", "0"], "\"all\""),

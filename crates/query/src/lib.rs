@@ -19,11 +19,13 @@
 //! ```
 
 mod field;
+mod fold;
 mod matcher;
 mod parse;
 mod pattern;
 mod print;
 mod problem;
+mod read;
 mod regex;
 mod tree;
 mod value;

@@ -1,12 +1,11 @@
 //! A query's test of events in memory: the tail's filter, and the measure that both stores are held to.
 
-use std::borrow::Cow;
-
 use event::{Event, Timestamp, Value};
 use regex::{Regex as Engine, RegexBuilder};
 
 use crate::{
     field::{Field, TimeField, WordField},
+    read::{custom, items, scalar_text, word},
     tree::{Expr, Facilities, Query, Severities, Term, TextMatch, ValueMatch},
     value::{address::Network, duration::DurationRange, number::NumberRange},
 };
@@ -163,60 +162,6 @@ fn time(event: &Event<'_>, clock: TimeField) -> Timestamp {
     match clock {
         TimeField::ReceivedAt => event.received_at,
         TimeField::Timestamp => event.timestamp.map_or(event.received_at, |time| time.at),
-    }
-}
-
-fn word<'e>(event: &'e Event<'_>, field: WordField) -> Option<Cow<'e, str>> {
-    let text = match field {
-        WordField::Hostname => event.hostname.as_deref(),
-        WordField::AppName => event.app_name.as_deref(),
-        WordField::Procid => event.procid.as_deref(),
-        WordField::Msgid => event.msgid.as_deref(),
-        WordField::Id => return Some(Cow::Owned(event.id.to_string())),
-        WordField::Listener => Some(&*event.listener),
-        WordField::TlsPeer => event.tls_peer.as_deref(),
-    };
-    text.map(Cow::Borrowed)
-}
-
-/// The value at the path of names.
-fn custom<'e>(event: &'e Event<'e>, path: &[String]) -> Option<&'e Value<'e>> {
-    let (first, rest) = path.split_first()?;
-    let mut value = find(&event.fields, first)?;
-    for name in rest {
-        let Value::Object(entries) = value else {
-            return None;
-        };
-        value = find(entries, name)?;
-    }
-    Some(value)
-}
-
-fn find<'e>(entries: &'e [(Cow<'e, str>, Value<'e>)], name: &str) -> Option<&'e Value<'e>> {
-    entries
-        .iter()
-        .find(|(entry, _)| entry == name)
-        .map(|(_, value)| value)
-}
-
-/// The items of a list; another value is the only one.
-fn items<'e>(value: &'e Value<'e>) -> impl Iterator<Item = &'e Value<'e>> {
-    let (list, one) = match value {
-        Value::Array(items) => (items.as_slice(), None),
-        other => (&[][..], Some(other)),
-    };
-    list.iter().chain(one)
-}
-
-/// What a value is compared as. `null`, lists in lists and objects are no text.
-fn scalar_text<'e>(value: &'e Value<'_>) -> Option<Cow<'e, str>> {
-    match value {
-        Value::String(text) => Some(Cow::Borrowed(text)),
-        Value::Bool(value) => Some(Cow::Borrowed(if *value { "true" } else { "false" })),
-        Value::Integer(value) => Some(Cow::Owned(value.to_string())),
-        Value::Unsigned(value) => Some(Cow::Owned(value.to_string())),
-        Value::Float(value) => Some(Cow::Owned(value.to_string())),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Literal text with wildcards: `*` for any run of characters, `?` for one.
 
+use crate::fold;
+
 /// What a word or a phrase says. Case does not matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(Vec<Piece>);
@@ -82,6 +84,30 @@ impl Pattern {
             .unwrap_or(0)
     }
 
+    /// Whether a letter beyond ASCII has another case, which `ILIKE` knows in some locales only.
+    #[must_use]
+    pub fn is_cased_beyond_ascii(&self) -> bool {
+        self.0.iter().any(|piece| match piece {
+            Piece::Literal(text) => text.chars().any(fold::is_cased_beyond_ascii),
+            Piece::AnyRun | Piece::AnyOne => false,
+        })
+    }
+
+    /// An expression for PostgreSQL's operator `~*` that means the same in every locale: letters beyond ASCII stand
+    /// there in all their cases. It matches somewhere; for the whole, put it between `^(?:` and `)$`.
+    #[must_use]
+    pub fn to_postgres(&self) -> String {
+        let mut source = String::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::AnyRun => source.push_str(".*"),
+                Piece::AnyOne => source.push('.'),
+                Piece::Literal(text) => text.chars().for_each(|char| push_cases(&mut source, char)),
+            }
+        }
+        source
+    }
+
     /// The pattern of SQL's `LIKE` with `\` as the escape character, to be matched as a whole and without regard to
     /// case. For a search inside a text, put `%` on both sides.
     #[must_use]
@@ -117,6 +143,22 @@ impl Pattern {
     }
 }
 
+/// Appends an expression for `char` in any case, to be used with `~*`.
+fn push_cases(source: &mut String, char: char) {
+    if fold::is_cased_beyond_ascii(char) {
+        source.push('[');
+        for (first, last) in fold::cases(char, char) {
+            source.extend(first..=last);
+        }
+        source.push(']');
+    } else {
+        if char.is_ascii_punctuation() && char != '_' {
+            source.push('\\');
+        }
+        source.push(char);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +175,14 @@ mod tests {
     #[test]
     fn like_escapes_what_like_knows() {
         assert_eq!(pattern().to_like(), "100\\%\\_a\\\\%z_");
+    }
+
+    #[test]
+    fn expressions_name_all_cases() {
+        assert_eq!(pattern().to_postgres(), "100\\%_a\\\\.*z.");
+        assert_eq!(Pattern::literal("caf\u{e9}").to_postgres(), "caf[\u{c9}\u{e9}]");
+        assert!(Pattern::literal("caf\u{e9}").is_cased_beyond_ascii());
+        assert!(!pattern().is_cased_beyond_ascii());
     }
 
     #[test]

@@ -39,6 +39,21 @@ impl Query {
     }
 }
 
+impl Query {
+    /// The complement.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        Self::new(self.expr.negated())
+    }
+}
+
+impl From<Term> for Query {
+    /// One term alone.
+    fn from(term: Term) -> Self {
+        Self::new(Expr::Term(term))
+    }
+}
+
 /// A condition.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expr {

@@ -13,6 +13,8 @@ pub const START_FAILED: u8 = 1;
 pub const USAGE: u8 = 64;
 /// It failed while running, or its drain took too long.
 pub const FATAL: u8 = 70;
+/// It ended before it was done, with what it had; asking again goes on or does better.
+pub const PARTIAL: u8 = 75;
 /// The settings are wrong. Trying again does not help.
 pub const SETTINGS: u8 = 78;
 

@@ -355,7 +355,7 @@ pub(crate) const SECTIONS: &[Section] = &[
                 number(2, 1000),
                 Default("8"),
                 "Connections of one process to PostgreSQL.",
-                "Writers and searches together, within PostgreSQL's default of 100 for a dozen processes.",
+                "Writers; searches have their own. Within PostgreSQL's default of 100 for a dozen processes.",
             ),
             key(
                 "connect_timeout",
@@ -377,6 +377,13 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Default("3"),
                 "Partitions made before they are needed.",
                 "A weekend without anything that may create tables.",
+            ),
+            key(
+                "searches_max",
+                number(1, 1000),
+                Default("8"),
+                "Searches that one process runs at once; a further one waits a moment and is then told to come again. With PostgreSQL each has a connection, beside `pool_size`.",
+                "A handful keeps some cores of the database busy; more make all slower.",
             ),
             key(
                 "seal_after",

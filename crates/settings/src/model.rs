@@ -175,6 +175,8 @@ pub struct PostgresSettings {
     pub partition: Duration,
     /// `partitions_ahead`: partitions made before they are needed.
     pub partitions_ahead: u32,
+    /// `searches_max`: searches of one process at once.
+    pub searches_max: usize,
 }
 
 /// SQLite.
@@ -182,6 +184,8 @@ pub struct PostgresSettings {
 pub struct SqliteSettings {
     /// The folder of the database files.
     pub dir: PathBuf,
+    /// `searches_max`: searches of one process at once.
+    pub searches_max: usize,
 }
 
 /// What `[store]` says of how partitions (of SQLite: the files of days) are prepared for searching and how long they are

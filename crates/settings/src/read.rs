@@ -135,6 +135,7 @@ fn store(section: &Section<'_>, data_dir: &Path) -> StoreSettings {
             86_400
         }),
         partitions_ahead: section.number("partitions_ahead"),
+        searches_max: section.number("searches_max"),
     };
     let url = section.url("url");
     let is_postgres = url.is_some();
@@ -144,6 +145,7 @@ fn store(section: &Section<'_>, data_dir: &Path) -> StoreSettings {
     } else {
         StoreSettings::Sqlite(SqliteSettings {
             dir: data_dir.join("store"),
+            searches_max: postgres.searches_max,
         })
     }
 }

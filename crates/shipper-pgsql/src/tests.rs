@@ -33,7 +33,11 @@ impl Scene {
     async fn on_sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("events");
-        Self::new(folder, &StoreSettings::Sqlite(SqliteSettings { dir })).await
+        Self::new(
+            folder,
+            &StoreSettings::Sqlite(SqliteSettings { dir, searches_max: 8 }),
+        )
+        .await
     }
 
     async fn on_postgres(url: &str) -> Self {
@@ -44,6 +48,7 @@ impl Scene {
             connect_timeout: Duration::from_secs(5),
             partition: Duration::from_secs(86_400),
             partitions_ahead: 1,
+            searches_max: 8,
         });
         Self::new(tempfile::tempdir().unwrap(), &settings).await
     }
@@ -105,7 +110,7 @@ impl Scene {
             limit: 10_000,
             ..SearchRequest::default()
         };
-        let mut found: Vec<_> = (self.store.search(&request).await.unwrap().rows.into_iter())
+        let mut found: Vec<_> = (self.store.page(request).await.unwrap().rows.into_iter())
             .map(|row| row.event.message.unwrap_or_default().into_owned())
             .collect();
         found.sort();

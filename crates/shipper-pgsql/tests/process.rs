@@ -32,6 +32,7 @@ impl Scene {
             connect_timeout: Duration::from_secs(30),
             partition: Duration::from_secs(86_400),
             partitions_ahead: 1,
+            searches_max: 8,
         }))
         .unwrap();
         store.migrate().await.unwrap();

@@ -48,7 +48,7 @@ async fn main() -> Result<(), Failure> {
         .ok_or("say where: sqlite DIR or postgresql://…")?;
     let settings = if place == "sqlite" {
         let dir = arguments.next().ok_or("say which folder")?.into();
-        StoreSettings::Sqlite(SqliteSettings { dir })
+        StoreSettings::Sqlite(SqliteSettings { dir, searches_max: 8 })
     } else {
         StoreSettings::Postgres(PostgresSettings {
             url: Secret::new(place),
@@ -57,6 +57,7 @@ async fn main() -> Result<(), Failure> {
             connect_timeout: Duration::from_secs(5),
             partition: Duration::from_secs(86_400),
             partitions_ahead: 2,
+            searches_max: 8,
         })
     };
     let options = options(arguments)?;

@@ -50,13 +50,11 @@ on_every_store! {
         pages_follow_each_other_in_both_orders,
         many_events_of_one_instant_are_paged_in_order,
         texts_are_found_in_any_case,
-        wildcards_in_texts_mean_themselves,
-        fields_are_compared_whole,
-        nested_fields_tags_and_structured_data_are_found,
-        severities_are_ordered,
+        special_characters_in_texts_mean_themselves,
         an_event_is_found_by_its_id,
         the_senders_clock_orders_too,
-        a_search_that_takes_too_long_is_stopped,
+        a_search_whose_time_is_up_says_how_far_it_came,
+        a_search_tells_its_progress,
         bad_requests_are_told_before_they_run;
     upkeep:
         sealed_partitions_answer_as_before,

@@ -2,14 +2,15 @@
 //!
 //! Event batches are collected in a [`Group`], and a group is written in one transaction with
 //! [`Store::append`]: the rows, the ids of the batches, so that a batch seen twice is not written twice, the
-//! catalogue of sources and the rollups. [`Store::search`] finds rows by time, text and fields, page by page.
+//! catalogue of sources and the rollups. [`Store::search`] finds rows by time and by a [`query::Query`], handing them
+//! out as they are found; [`Store::page`] returns them at once.
 //!
 //! ```
 //! use event::{BatchId, Compression, Event, EventBatchBuilder, EventId, Timestamp};
 //! use store::{Appended, SearchRequest, Store};
 //!
 //! # let folder = tempfile::tempdir()?;
-//! # let settings = settings::StoreSettings::Sqlite(settings::SqliteSettings { dir: folder.path().to_owned() });
+//! # let settings = settings::StoreSettings::Sqlite(settings::SqliteSettings { dir: folder.path().to_owned(), searches_max: 8 });
 //! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 //! let store = Store::connect(&settings)?;
 //! store.migrate().await?;
@@ -22,7 +23,7 @@
 //! group.push(batch.finish(Compression::Lz4).into())?;
 //! let (_, appended) = store.append(group).await;
 //! assert!(matches!(appended?, Appended::Written(written) if written.rows == 1));
-//! assert_eq!(store.search(&SearchRequest::default()).await?.rows.len(), 1);
+//! assert_eq!(store.page(SearchRequest::default()).await?.rows.len(), 1);
 //! # store.close().await;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
@@ -42,10 +43,15 @@ mod sqlite;
 mod summary;
 mod upkeep;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use event::Timestamp;
+use query::FieldNames;
 use settings::{StoreSettings, UpkeepSettings};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit, mpsc};
 
 use crate::{postgres::Postgres, sqlite::Sqlite, summary::Admission};
 
@@ -54,8 +60,10 @@ pub use crate::{
     error::{ConnectError, SchemaFound, Source, StoreError},
     group::{Group, Place},
     search::{
-        Clock, Comparison, Condition, ConditionError, Cursor, Field, LIMIT_MAX, Order, Page, SearchError,
-        SearchRequest, StoredEvent, TextField,
+        Clock, Cursor, End, Found, LIMIT_MAX, Order, Page, ReadBy, Search, SearchError, SearchRequest,
+        Selection, StoredEvent,
+        around::{Scope, Surroundings},
+        facets::{FieldKind, FieldSeen, Fields, Values},
     },
     upkeep::{Kept, Tidied},
 };
@@ -65,7 +73,14 @@ pub use crate::{
 pub struct Store {
     kind: Arc<Kind>,
     admission: Arc<Admission>,
+    searches: Arc<Semaphore>,
+    searches_max: usize,
+    /// Custom fields of recent events, and when they were looked up.
+    field_names: Arc<Mutex<Option<(Instant, FieldNames)>>>,
 }
+
+/// How long a search waits for another one to end before it is told that there are too many.
+const ADMISSION_PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 enum Kind {
@@ -79,13 +94,21 @@ impl Store {
     /// # Errors
     /// [`ConnectError`], for settings with which there can be no store.
     pub fn connect(settings: &StoreSettings) -> Result<Self, ConnectError> {
-        let kind = match settings {
-            StoreSettings::Sqlite(settings) => Kind::Sqlite(Sqlite::connect(settings)?),
-            StoreSettings::Postgres(settings) => Kind::Postgres(Postgres::connect(settings)?),
+        let (kind, searches_max) = match settings {
+            StoreSettings::Sqlite(settings) => {
+                (Kind::Sqlite(Sqlite::connect(settings)?), settings.searches_max)
+            }
+            StoreSettings::Postgres(settings) => (
+                Kind::Postgres(Postgres::connect(settings)?),
+                settings.searches_max,
+            ),
         };
         Ok(Self {
             kind: Arc::new(kind),
             admission: Arc::default(),
+            searches: Arc::new(Semaphore::new(searches_max)),
+            searches_max,
+            field_names: Arc::default(),
         })
     }
 
@@ -167,16 +190,72 @@ impl Store {
         (group, result)
     }
 
-    /// One page of a search. When the future is dropped, the search stops.
+    /// Rows as they are found. Dropped, the search stops in the database, too.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, on which the search runs.
+    #[must_use]
+    pub fn search(&self, request: SearchRequest) -> Search {
+        self.start(request, true)
+    }
+
+    /// Starts a search; one that is over at once needs no place among those that may run.
+    fn start(&self, request: SearchRequest, needs_place: bool) -> Search {
+        let (out, search) = Search::channel();
+        let store = self.clone();
+        tokio::spawn(async move {
+            let running = async {
+                let _place = if needs_place {
+                    Some(store.admit().await?)
+                } else {
+                    None
+                };
+                store.run(&request, &out).await
+            };
+            let end = tokio::select! {
+                biased;
+                () = out.closed() => return,
+                end = running => end,
+            };
+            // Whoever does not want to know the end does not wait for it.
+            let _gone = out.send(end).await;
+        });
+        search
+    }
+
+    async fn run(
+        &self,
+        request: &SearchRequest,
+        out: &mpsc::Sender<Result<Found, SearchError>>,
+    ) -> Result<Found, SearchError> {
+        request.check()?;
+        match &*self.kind {
+            Kind::Postgres(store) => store.search(request, self.admission.generation(), out).await,
+            Kind::Sqlite(store) => store.search(request, out).await,
+        }
+    }
+
+    /// All of a search that is over at once.
+    async fn at_once(&self, request: SearchRequest) -> Result<Page, SearchError> {
+        self.start(request, false).collect().await
+    }
+
+    /// Waits a moment for one of the searches to end, if as many run as may.
+    async fn admit(&self) -> Result<SemaphorePermit<'_>, SearchError> {
+        let admitted = tokio::time::timeout(ADMISSION_PATIENCE, self.searches.acquire()).await;
+        match admitted {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_closed)) => Err(StoreError::Closed.into()),
+            Err(_elapsed) => Err(SearchError::Busy(self.searches_max)),
+        }
+    }
+
+    /// All that a search finds, and how it ended. When the future is dropped, the search stops.
     ///
     /// # Errors
     /// [`SearchError`].
-    pub async fn search(&self, request: &SearchRequest) -> Result<Page, SearchError> {
-        let request = request.checked()?;
-        match &*self.kind {
-            Kind::Postgres(store) => store.search(&request).await,
-            Kind::Sqlite(store) => store.search(&request).await,
-        }
+    pub async fn page(&self, request: SearchRequest) -> Result<Page, SearchError> {
+        self.search(request).collect().await
     }
 
     /// Ends what runs in the background, and closes connections and files.

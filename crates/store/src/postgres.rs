@@ -1,6 +1,7 @@
 //! The store that many processes share: PostgreSQL, through a pool of connections.
 
 mod append;
+mod catalogue;
 mod indexes;
 mod migrate;
 mod partitions;
@@ -24,6 +25,9 @@ use crate::error::{ConnectError, StoreError};
 #[derive(Debug)]
 pub(crate) struct Postgres {
     pool: Pool,
+    /// Connections of their own for those who search, so that writing never waits for them.
+    readers: Pool,
+    catalogue: catalogue::Cache,
     /// For requests to cancel, which have a connection of their own.
     tls: Tls,
     /// Partitions of `events`.
@@ -45,6 +49,9 @@ impl std::fmt::Debug for Tls {
 
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// Connections for questions that are answered at once, beside those of searches.
+const QUICK_READERS: usize = 2;
+
 impl Postgres {
     pub(crate) fn connect(settings: &PostgresSettings) -> Result<Self, ConnectError> {
         let ca_file = settings.tls_ca_file.as_deref();
@@ -64,14 +71,22 @@ impl Postgres {
             // A round trip for each transaction, so that none is lost to a connection that died while it was idle.
             recycling_method: RecyclingMethod::Verified,
         };
-        let pool = Pool::builder(Manager::from_config(config, tls.clone(), manager_config))
-            .max_size(settings.pool_size)
+        let pool = |max_size| {
+            Pool::builder(Manager::from_config(
+                config.clone(),
+                tls.clone(),
+                manager_config.clone(),
+            ))
+            .max_size(max_size)
             .runtime(Runtime::Tokio1)
             .create_timeout(Some(settings.connect_timeout))
             .build()
-            .map_err(|error| ConnectError::Url(Box::new(error)))?;
+            .map_err(|error| ConnectError::Url(Box::new(error)))
+        };
         Ok(Self {
-            pool,
+            pool: pool(settings.pool_size)?,
+            readers: pool(settings.searches_max + QUICK_READERS)?,
+            catalogue: catalogue::Cache::default(),
             tls: Tls(tls),
             events: Partitions::new("events", settings.partition),
             batches: Partitions::new("batches", DAY),
@@ -84,6 +99,11 @@ impl Postgres {
         Ok(self.pool.get().await?)
     }
 
+    /// A connection for reading; waits for one to be free.
+    async fn reader(&self) -> Result<Object, StoreError> {
+        Ok(self.readers.get().await?)
+    }
+
     /// Connections that are made, and how many there may be.
     pub(crate) fn pool(&self) -> (usize, usize) {
         let status = self.pool.status();
@@ -92,5 +112,6 @@ impl Postgres {
 
     pub(crate) fn close(&self) {
         self.pool.close();
+        self.readers.close();
     }
 }

@@ -39,7 +39,7 @@ pub(crate) const COLUMNS: [&str; 21] = [
 pub(crate) const PG_EPOCH: i64 = 946_684_800_000_000;
 
 /// Microseconds of the first and the last instant that four digits of a year can write.
-const STORABLE: std::ops::RangeInclusive<i64> = -62_167_219_200_000_000..=253_402_300_799_999_999;
+pub(crate) const STORABLE: std::ops::RangeInclusive<i64> = -62_167_219_200_000_000..=253_402_300_799_999_999;
 
 /// The type of elements of `text[]`, in pg_type.
 const TEXT_OID: i32 = 25;

@@ -1,53 +1,87 @@
 //! What can be asked of a store, and what comes back. Values go to the database as bound parameters, never as
 //! SQL text.
 
-mod condition;
+pub(crate) mod around;
+pub(crate) mod facets;
+pub(crate) mod names;
+pub(crate) mod plan;
+pub(crate) mod sql;
+pub(crate) mod tally;
+pub(crate) mod windows;
 
 use std::{borrow::Cow, time::Duration};
 
 use event::{Event, EventId, Timestamp};
+use query::Query;
+use tokio::sync::mpsc;
 
-pub use self::condition::{Comparison, Condition, ConditionError, Field, TextField};
+use crate::StoreError;
 
-/// Rows of one page at most.
+/// Rows of one search at most; more are asked for with [`SearchRequest::after`].
 pub const LIMIT_MAX: usize = 10_000;
 
-/// A search: everything in it must hold.
+/// Which events are meant.
 #[derive(Debug, Clone, PartialEq)]
-pub struct SearchRequest {
+pub struct Selection {
+    /// What must hold.
+    pub query: Query,
     /// Which clock `from`, `to` and the order mean.
     pub clock: Clock,
     /// The first instant.
     pub from: Option<Timestamp>,
     /// The first instant that is not meant any more.
     pub to: Option<Timestamp>,
-    /// Texts that must stand in the message, the hostname or the application's name, in any case.
-    pub text: Vec<String>,
-    /// What fields must hold.
-    pub conditions: Vec<Condition>,
-    /// Which events come first.
+    /// What relative times in the query are counted from.
+    pub now: Timestamp,
+}
+
+impl Default for Selection {
+    /// Every event.
+    fn default() -> Self {
+        Self {
+            query: Query::every(),
+            clock: Clock::Arrival,
+            from: None,
+            to: None,
+            now: Timestamp::now(),
+        }
+    }
+}
+
+/// A search for rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SearchRequest {
+    /// Which events.
+    pub selection: Selection,
+    /// Which of them come first.
     pub order: Order,
     /// Go on behind this row, in the direction of `order`.
     pub after: Option<Cursor>,
-    /// Rows of the page, 1 to [`LIMIT_MAX`].
+    /// Rows, 1 to [`LIMIT_MAX`].
     pub limit: usize,
-    /// The database stops looking after this.
-    pub timeout: Duration,
+    /// How long to look; then the search ends with what it has, and says how far it came.
+    pub budget: Duration,
 }
 
 impl Default for SearchRequest {
     /// The newest 100 events.
     fn default() -> Self {
         Self {
-            clock: Clock::Arrival,
-            from: None,
-            to: None,
-            text: Vec::new(),
-            conditions: Vec::new(),
+            selection: Selection::default(),
             order: Order::NewestFirst,
             after: None,
             limit: 100,
-            timeout: Duration::from_secs(30),
+            budget: Duration::from_secs(30),
+        }
+    }
+}
+
+impl SearchRequest {
+    pub(crate) fn check(&self) -> Result<(), SearchError> {
+        if (1..=LIMIT_MAX).contains(&self.limit) {
+            Ok(())
+        } else {
+            Err(SearchError::Limit(self.limit))
         }
     }
 }
@@ -70,6 +104,24 @@ pub enum Order {
     NewestFirst,
     /// Oldest first.
     OldestFirst,
+}
+
+impl Order {
+    /// As SQL sorts.
+    pub(crate) const fn direction(self) -> &'static str {
+        match self {
+            Self::NewestFirst => "DESC",
+            Self::OldestFirst => "ASC",
+        }
+    }
+
+    /// How what comes later compares with what came before.
+    pub(crate) const fn behind(self) -> &'static str {
+        match self {
+            Self::NewestFirst => "<",
+            Self::OldestFirst => ">",
+        }
+    }
 }
 
 /// A row's place in the order.
@@ -106,67 +158,106 @@ impl StoredEvent {
     }
 }
 
+/// What a search says while it runs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    /// The next rows, in the order asked for.
+    Rows(Vec<StoredEvent>),
+    /// How far it is.
+    Progress {
+        /// Everything up to here, by the selection's clock, is looked through.
+        scanned_to: Timestamp,
+        /// Rows found so far.
+        matched: u64,
+    },
+    /// Nothing comes after this.
+    End(End),
+}
+
+/// How a search ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// False when the time was up before the end or the limit was reached.
+    pub complete: bool,
+    /// Where the time was up.
+    pub stopped_at: Option<Timestamp>,
+    /// Where to go on; `None` when there is nothing more.
+    pub next: Option<Cursor>,
+    /// How the rows were found.
+    pub how: ReadBy,
+}
+
+/// How a search finds its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadBy {
+    /// In the order of time, from the beginning of the range.
+    Time,
+    /// By the index of trigrams, as far as there is one.
+    Text,
+    /// One window of time after the other, looking at every row.
+    Windows,
+}
+
+/// A search that runs. Dropped, it stops in the database too.
+#[derive(Debug)]
+pub struct Search {
+    found: mpsc::Receiver<Result<Found, SearchError>>,
+}
+
+/// What a search may be ahead of its reader.
+const AHEAD: usize = 4;
+
+impl Search {
+    /// The search, and where to put what it finds.
+    pub(crate) fn channel() -> (mpsc::Sender<Result<Found, SearchError>>, Self) {
+        let (sender, found) = mpsc::channel(AHEAD);
+        (sender, Self { found })
+    }
+
+    /// What is found next; `None` after [`Found::End`] or an error.
+    pub async fn next(&mut self) -> Option<Result<Found, SearchError>> {
+        self.found.recv().await
+    }
+
+    /// All of it.
+    pub(crate) async fn collect(mut self) -> Result<Page, SearchError> {
+        let mut rows = Vec::new();
+        while let Some(found) = self.next().await {
+            match found? {
+                Found::Rows(more) => rows.extend(more),
+                Found::Progress { .. } => {}
+                Found::End(end) => return Ok(Page { rows, end }),
+            }
+        }
+        Err(StoreError::Closed.into())
+    }
+}
+
 /// One page of rows.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Page {
     /// In the order asked for.
     pub rows: Vec<StoredEvent>,
-    /// Where the next page begins; `None` when this one was not full.
-    pub next: Option<Cursor>,
+    /// How the search for them ended.
+    pub end: End,
 }
 
-impl Page {
-    /// `rows` of at most `limit`.
-    pub(crate) fn of(rows: Vec<StoredEvent>, request: &SearchRequest) -> Self {
-        let next = rows
-            .last()
-            .filter(|_| rows.len() >= request.limit)
-            .map(|row| row.cursor(request.clock));
-        Self { rows, next }
-    }
-}
-
-/// A request that cannot be asked, found before the database sees it.
+/// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SearchError {
-    /// A condition.
-    #[error(transparent)]
-    Condition(#[from] ConditionError),
     /// `limit`.
     #[error("limit is {0}; 1 to {LIMIT_MAX} is allowed")]
     Limit(usize),
+    /// As many searches run as may; try again in a moment.
+    #[error("{0} searches run already, which is as many as store.searches_max allows")]
+    Busy(usize),
     /// The store.
     #[error(transparent)]
-    Store(#[from] crate::StoreError),
-}
-
-impl SearchRequest {
-    /// The request as it is run, if it can be asked: an event's id names the millisecond of its arrival, which spares
-    /// the search for it.
-    pub(crate) fn checked(&self) -> Result<Cow<'_, Self>, SearchError> {
-        if !(1..=LIMIT_MAX).contains(&self.limit) {
-            return Err(SearchError::Limit(self.limit));
-        }
-        for condition in &self.conditions {
-            condition.check()?;
-        }
-        let id = self
-            .conditions
-            .iter()
-            .find(|condition| condition.field == Field::Id);
-        let arrival = id.and_then(|id| arrival_of(id.to_id().ok()?));
-        let Some((from, to)) = arrival.filter(|_| self.clock == Clock::Arrival) else {
-            return Ok(Cow::Borrowed(self));
-        };
-        let mut narrowed = self.clone();
-        narrowed.from = Some(self.from.map_or(from, |wanted| wanted.max(from)));
-        narrowed.to = Some(self.to.map_or(to, |wanted| wanted.min(to)));
-        Ok(Cow::Owned(narrowed))
-    }
+    Store(#[from] StoreError),
 }
 
 /// The millisecond in which the event arrived; `None` where the id does not tell.
-fn arrival_of(id: EventId) -> Option<(Timestamp, Timestamp)> {
+pub(crate) fn arrival_of(id: EventId) -> Option<(Timestamp, Timestamp)> {
     let millis = i64::try_from(id.as_uuid().as_u64_pair().0 >> 16).ok()?;
     let is_time = id.as_uuid().get_version_num() == 7 && millis > 0;
     is_time.then(|| {

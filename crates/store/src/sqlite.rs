@@ -11,10 +11,6 @@ mod writer;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     thread::JoinHandle,
 };
 
@@ -27,7 +23,7 @@ use crate::{
     append::Appended,
     error::{ConnectError, StoreError},
     group::Group,
-    search::{Page, SearchError, SearchRequest},
+    search::{Found, SearchError, SearchRequest},
 };
 
 /// Groups that wait for the writer; the callers wait with them.
@@ -136,13 +132,14 @@ impl Sqlite {
         }
     }
 
-    pub(crate) async fn search(&self, request: &SearchRequest) -> Result<Page, SearchError> {
-        let (dir, request) = (self.dir.clone(), request.clone());
-        let is_cancelled = Arc::new(AtomicBool::new(false));
-        let cancel = CancelOnDrop(Arc::clone(&is_cancelled));
-        let page = blocking(move || Ok(search::search(&dir, &request, is_cancelled))).await?;
-        drop(cancel);
-        page
+    /// Hands rows to `out`, and returns how it ended. Stops when `out` is closed.
+    pub(crate) async fn search(
+        &self,
+        request: &SearchRequest,
+        out: &search::Sender,
+    ) -> Result<Found, SearchError> {
+        let (dir, request, out) = (self.dir.clone(), request.clone(), out.clone());
+        blocking(move || Ok(search::search(&dir, &request, &out))).await?
     }
 
     /// Ends the writer; its files are folded and closed.
@@ -155,15 +152,6 @@ impl Sqlite {
                 tracing::error!("store writer ended by a panic");
             }
         }
-    }
-}
-
-/// Tells a search on another thread that nobody waits for it any more.
-struct CancelOnDrop(Arc<AtomicBool>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -190,40 +178,17 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_search_that_nobody_waits_for_stops() {
-        let folder = tempfile::tempdir().unwrap();
-        let dir = folder.path().to_owned();
-        let conn = file::open_for_writing(&dir, file::Day::of(event::Timestamp::from_micros(0))).unwrap();
-        conn.execute_batch(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) \
-             INSERT INTO events (seq, id, has_bom, peer_addr, listener, route) SELECT i, zeroblob(16), 0, '', '', '' FROM n",
-        )
-        .unwrap();
-        let request = SearchRequest {
-            text: vec!["not there".to_owned()],
-            ..SearchRequest::default()
-        };
-        let run = |is_cancelled| search::search(&dir, &request, Arc::new(AtomicBool::new(is_cancelled)));
-        assert!(matches!(
-            run(true),
-            Err(SearchError::Store(StoreError::TimedOut(_)))
-        ));
-        assert!(run(false).unwrap().rows.is_empty());
-    }
-
-    #[tokio::test]
     async fn what_stands_in_the_way_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("events");
-        let store = Sqlite::connect(&SqliteSettings { dir: dir.clone() }).unwrap();
-        assert!(
-            store
-                .search(&SearchRequest::default())
-                .await
-                .unwrap()
-                .rows
-                .is_empty()
-        );
+        let store = Sqlite::connect(&SqliteSettings {
+            dir: dir.clone(),
+            searches_max: 8,
+        })
+        .unwrap();
+        let (out, _found) = tokio::sync::mpsc::channel(1);
+        let nothing = store.search(&SearchRequest::default(), &out).await.unwrap();
+        assert!(matches!(nothing, Found::End(end) if end.complete && end.next.is_none()));
         std::fs::write(&dir, "a file").unwrap();
         let error = store.migrate().await.unwrap_err();
         let StoreError::Refused(source) = &error else {

@@ -4,7 +4,10 @@
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
     hash::{BuildHasher, RandomState},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use event::Timestamp;
@@ -17,7 +20,7 @@ use crate::row::Row;
 const SOURCES_PER_HOUR_MAX: usize = 20_000;
 
 /// Characters of a name in the catalogue; PostgreSQL refuses index entries over about 2,700 bytes.
-const NAME_CHARS_MAX: usize = 255;
+pub(crate) const NAME_CHARS_MAX: usize = 255;
 
 /// The name under which sources beyond [`SOURCES_PER_HOUR_MAX`] are counted together.
 pub(crate) const FOLDED: &str = "*";
@@ -42,6 +45,7 @@ const SEEN_AGAIN_MICROS: i64 = 5_000_000;
 pub(crate) struct Admission {
     hasher: RandomState,
     seen: Mutex<Seen>,
+    generation: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -88,11 +92,19 @@ impl Admission {
         }
     }
 
+    /// Another number whenever a name may be new to the store.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
     /// Notes what a committed transaction wrote.
     pub(crate) fn written(&self, sources: &[SourceSeen]) {
         let mut seen = self.seen.lock();
         for source in sources {
             if let Some(known) = seen.sources.get_mut(&self.hash(&source.key)) {
+                if known.is_none() {
+                    self.generation.fetch_add(1, Ordering::Relaxed);
+                }
                 let (first, last) = known.unwrap_or((source.first, source.last));
                 *known = Some((first.min(source.first), last.max(source.last)));
             }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, io::Write, time::Duration};
 
 use anyhow::Context;
 use event::{EventId, Timestamp};
-use store::{Order, SearchError, SearchRequest, Store, StoredEvent};
+use store::{Order, SearchError, SearchRequest, Selection, Store, StoredEvent};
 use tokio::time::{Instant, sleep_until};
 
 use super::{PAGE_ROWS, show::Show};
@@ -31,14 +31,14 @@ pub(super) async fn follow(
     show: &mut Show,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    let mut seen = Seen::new(request.from);
+    let mut seen = Seen::new(request.selection.from);
     // What is in the overlap already is not new, whether or not it is among the rows that are shown first.
     each_new(store, &request, &mut seen, |_| Ok(())).await?;
     let first = SearchRequest {
         limit: rows.clamp(1, PAGE_ROWS),
         ..request.clone()
     };
-    let mut newest = store.search(&first).await.context("search")?.rows;
+    let mut newest = store.page(first).await.context("search")?.rows;
     newest.reverse();
     for row in &newest {
         seen.is_new(row);
@@ -67,21 +67,25 @@ async fn each_new(
     seen: &mut Seen,
     mut show: impl FnMut(&[StoredEvent]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let from = Some(seen.look_from());
+    let selection = Selection {
+        from: Some(seen.look_from()),
+        ..request.selection.clone()
+    };
     let mut request = SearchRequest {
-        from,
+        selection,
         order: Order::OldestFirst,
         limit: PAGE_ROWS,
         after: None,
         ..request.clone()
     };
     loop {
-        let mut page = store.search(&request).await.context("search")?;
+        let mut page = store.page(request.clone()).await.context("search")?;
         page.rows.retain(|row| seen.is_new(row));
         if !page.rows.is_empty() {
             show(&page.rows)?;
         }
-        match page.next {
+        // What the time was not enough for comes with the next look.
+        match page.end.next.filter(|_| page.end.complete) {
             Some(next) => request.after = Some(next),
             None => break,
         }
@@ -93,7 +97,8 @@ async fn each_new(
 fn is_transient(error: &anyhow::Error) -> bool {
     match error.downcast_ref() {
         Some(SearchError::Store(error)) => error.is_transient(),
-        Some(SearchError::Condition(_) | SearchError::Limit(_)) | None => false,
+        Some(SearchError::Busy(_)) => true,
+        Some(SearchError::Limit(_)) | None => false,
     }
 }
 

@@ -22,9 +22,9 @@ fn help_and_mistakes_in_arguments() {
     assert_eq!(fixture.run(&[]).code, 64, "no command");
     let told = fixture.run(&["serch"]);
     assert!(told.code == 64 && told.err.contains("'search'"), "{told:?}");
-    let told = fixture.run(&["search", "hostnme=web01"]);
+    let told = fixture.run(&["search", "severity:wrn", "x"]);
     assert!(
-        told.code == 64 && told.err.contains("--text 'hostnme=web01'"),
+        told.code == 64 && told.err.contains("\n           ^^^\n") && told.err.contains("severity:warn x"),
         "{told:?}"
     );
 }
@@ -275,18 +275,30 @@ fn search_finds(fixture: &Fixture, settings: &[&str]) {
     assert_eq!(messages(&["--limit", "all"]).len(), 3);
     assert_eq!(messages(&["Connection Refused"]), [all[0]]);
     assert_eq!(messages(&["refused", "ready"]), Vec::<String>::new(), "all words");
-    assert_eq!(messages(&["hostname=web02"]), [all[1]]);
+    assert_eq!(messages(&["\"refused by\""]), [all[0]]);
+    assert_eq!(messages(&["refused", "OR", "ready"]), [all[2], all[0]]);
+    assert_eq!(messages(&["app:nginx", "--", "-refused"]), [all[2]]);
+    assert_eq!(messages(&["/f[u]ll/", "host:web*"]), [all[1]]);
+    assert_eq!(messages(&["hostname:web02"]), [all[1]]);
     assert_eq!(
         messages(&["--severity", "err"]),
         [all[1], all[0]],
         "err and worse"
     );
-    assert_eq!(messages(&["severity=crit"]), [all[1]]);
+    assert_eq!(messages(&["severity:crit"]), [all[1]]);
     assert_eq!(
         messages(&["--from", "2026-11-21T10:00:01Z", "--to", "2026-11-21T10:00:02Z"]),
         [all[1]]
     );
     assert_eq!(messages(&["--from", "now"]), Vec::<String>::new());
+
+    let noted = fixture.run(&[&["search", "hostnme:x"], settings].concat());
+    assert!(noted.code == 0 && noted.err.contains("hostname"), "{noted:?}");
+    let partial = fixture.run(&[&["search", "nowhere", "--timeout", "0s"], settings].concat());
+    assert!(
+        partial.code == 75 && partial.err.contains("the time was up"),
+        "{partial:?}"
+    );
 
     let lines = search(&["--oldest-first"]);
     assert!(!lines.contains('\u{1b}'), "{lines:?}");

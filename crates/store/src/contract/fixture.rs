@@ -1,7 +1,7 @@
 //! A store of its own for each case, and events to put in.
 
 use crate::summary::COUNT_COLUMNS;
-use crate::{Appended, Condition, Page, SearchRequest, Store, Written};
+use crate::{Appended, Page, SearchRequest, Selection, Store, Written};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,6 +30,7 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let settings = StoreSettings::Sqlite(SqliteSettings {
             dir: folder.path().join("events"),
+            searches_max: 8,
         });
         Self::start(settings, Place::Folder { _folder: folder }).await
     }
@@ -133,20 +134,29 @@ impl Fixture {
     }
 
     pub(super) async fn search(&self, request: &SearchRequest) -> Page {
-        self.store.search(request).await.unwrap()
+        let page = self.store.page(request.clone()).await.unwrap();
+        assert!(page.end.complete, "{:?}", page.end);
+        page
     }
 
     /// The messages of what is found, newest first.
-    pub(super) async fn messages(&self, text: &[&str], conditions: &[&str]) -> Vec<String> {
+    pub(super) async fn messages(&self, query: &str) -> Vec<String> {
         let request = SearchRequest {
-            text: text.iter().map(ToString::to_string).collect(),
-            conditions: conditions
-                .iter()
-                .map(|condition| condition.parse::<Condition>().unwrap())
-                .collect(),
+            selection: selection(query),
             ..SearchRequest::default()
         };
         messages(&self.search(&request).await)
+    }
+}
+
+/// What the query asks, of all times.
+pub(super) fn selection(query: &str) -> Selection {
+    let parsed = query::parse(query, &query::Options::default());
+    Selection {
+        query: parsed
+            .unwrap_or_else(|problem| panic!("{query}: {problem:?}"))
+            .query,
+        ..Selection::default()
     }
 }
 
@@ -158,6 +168,7 @@ pub(super) fn postgres_at(url: &str) -> PostgresSettings {
         connect_timeout: Duration::from_secs(10),
         partition: Duration::from_secs(86_400),
         partitions_ahead: 2,
+        searches_max: 8,
     }
 }
 

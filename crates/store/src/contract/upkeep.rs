@@ -7,8 +7,8 @@ use rusqlite::Connection;
 use settings::{RouteSettings, StoreSettings, UpkeepSettings};
 use testkit::eventually;
 
-use super::fixture::{DAY, Fixture, NOON, append, batch, batch_by, event, messages};
-use crate::{Clock, SearchRequest, Store, Tidied};
+use super::fixture::{DAY, Fixture, NOON, append, batch, batch_by, event, messages, selection};
+use crate::{Clock, SearchRequest, Selection, Store, Tidied};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -89,21 +89,26 @@ async fn answers(fixture: &Fixture) -> Vec<Vec<String>> {
         "web01",
         "nothing",
     ] {
-        answers.push(fixture.messages(&[text], &[]).await);
+        answers.push(fixture.messages(&format!("\"{text}\"")).await);
     }
-    for condition in [
-        "hostname=WEB02",
+    for query in [
+        "hostname:WEB02",
         "severity<=3",
-        "status=203",
-        "fields.user=ALICE",
-        "tags=AUTH",
-        "sd.origin.ip=192.0.2.4",
+        "fields.status:203",
+        "fields.user:ALICE",
+        "tags:AUTH",
+        "sd.origin.ip:192.0.2.4",
+        "-refused",
+        "refused OR host:web02",
+        "message:(refused, köln)",
     ] {
-        let field = condition.replace("status", "fields.status");
-        answers.push(fixture.messages(&[], &[&field]).await);
+        answers.push(fixture.messages(query).await);
     }
     let by_sender = SearchRequest {
-        clock: Clock::Sender,
+        selection: Selection {
+            clock: Clock::Sender,
+            ..Selection::default()
+        },
         ..SearchRequest::default()
     };
     answers.push(messages(&fixture.search(&by_sender).await));
@@ -127,7 +132,7 @@ pub(super) async fn sealed_partitions_answer_as_before(fixture: &Fixture) {
     assert!(fixture.store.check().await.unwrap().contains(" 3 sealed"));
 
     fixture.put(&[event(TODAY - DAY, "came late")]).await;
-    assert_eq!(fixture.messages(&["CAME LATE"], &[]).await, ["came late"]);
+    assert_eq!(fixture.messages("\"CAME LATE\"").await, ["came late"]);
 }
 
 pub(super) async fn interrupted_sealing_goes_on_where_it_was(fixture: &Fixture) {
@@ -172,7 +177,7 @@ pub(super) async fn rows_are_written_while_a_partition_is_sealed(fixture: &Fixtu
     }
     assert_eq!(sealing.await.unwrap().sealed, 1);
     let all = SearchRequest {
-        text: vec!["LATE NEEDLE".to_owned()],
+        selection: selection("\"LATE NEEDLE\""),
         limit: 10_000,
         ..SearchRequest::default()
     };
@@ -180,7 +185,7 @@ pub(super) async fn rows_are_written_while_a_partition_is_sealed(fixture: &Fixtu
         fixture.search(&all).await.rows.len(),
         usize::try_from(late).unwrap()
     );
-    assert_eq!(fixture.messages(&["needle-19999"], &[]).await.len(), 1);
+    assert_eq!(fixture.messages("needle-19999").await.len(), 1);
     if let StoreSettings::Sqlite(settings) = &fixture.settings {
         // Compares the text index with the rows.
         let file = Connection::open(settings.dir.join("events-2025-10-17.db")).unwrap();
@@ -198,15 +203,15 @@ pub(super) async fn old_partitions_are_dropped(fixture: &Fixture) {
     assert_eq!(tidy(&fixture.store, &settings, later(0)).await.dropped, 0);
     let partitions = tidy(&fixture.store, &settings, later(1)).await;
     assert_eq!(partitions.dropped, 1, "two days ago is three days ago now");
-    assert_eq!(fixture.messages(&[], &[]).await.len(), 60);
+    assert_eq!(fixture.messages("").await.len(), 60);
     let partitions = tidy(&fixture.store, &settings, later(9)).await;
     assert_eq!(partitions.dropped, 2);
-    assert_eq!(fixture.messages(&[], &[]).await.len(), 0);
+    assert_eq!(fixture.messages("").await.len(), 0);
     // What comes for a day that was dropped is kept until the next round.
     fixture.put(&[event(TODAY - DAY, "came late")]).await;
-    assert_eq!(fixture.messages(&["late"], &[]).await, ["came late"]);
+    assert_eq!(fixture.messages("late").await, ["came late"]);
     assert_eq!(tidy(&fixture.store, &settings, later(9)).await.dropped, 1);
-    assert_eq!(fixture.messages(&[], &[]).await.len(), 0);
+    assert_eq!(fixture.messages("").await.len(), 0);
 }
 
 pub(super) async fn the_oldest_partitions_are_dropped_while_all_are_too_large(fixture: &Fixture) {
@@ -226,10 +231,10 @@ pub(super) async fn the_oldest_partitions_are_dropped_while_all_are_too_large(fi
             .dropped,
         1
     );
-    assert_eq!(fixture.messages(&[], &[]).await.len(), 60);
+    assert_eq!(fixture.messages("").await.len(), 60);
     // Today's is being written, however small the space is.
     assert_eq!(tidy(&fixture.store, &keeping(1), later(0)).await.dropped, 1);
-    assert_eq!(fixture.messages(&[], &[]).await.len(), 30);
+    assert_eq!(fixture.messages("").await.len(), 30);
 }
 
 pub(super) async fn rows_of_a_route_go_before_the_others(fixture: &Fixture) {
@@ -253,12 +258,12 @@ pub(super) async fn rows_of_a_route_go_before_the_others(fixture: &Fixture) {
         (15, 0),
         "the day before yesterday's"
     );
-    assert_eq!(fixture.messages(&[], &[]).await.len(), 75);
+    assert_eq!(fixture.messages("").await.len(), 75);
     assert_eq!(tidy(&fixture.store, &settings, later(0)).await.deleted, 0);
     let deleted = tidy(&fixture.store, &settings, later(2)).await.deleted
         + tidy(&fixture.store, &settings, later(2)).await.deleted;
     assert_eq!(deleted, 30);
-    let mut left = fixture.messages(&[], &[]).await;
+    let mut left = fixture.messages("").await;
     left.sort();
     let mut expected: Vec<_> = kept
         .iter()
@@ -268,7 +273,7 @@ pub(super) async fn rows_of_a_route_go_before_the_others(fixture: &Fixture) {
     assert_eq!(left, expected);
     assert!(
         fixture
-            .messages(&["usb 1-3: new high-speed device 2"], &[])
+            .messages("\"usb 1-3: new high-speed device 2\"")
             .await
             .is_empty()
     );
@@ -308,7 +313,7 @@ async fn a_file_that_is_read_is_deleted_later() {
     };
     assert_eq!(tidy(&fixture.store, &settings, later(3)).await.dropped, 0);
     assert_eq!(read(&reader), 1);
-    assert_eq!(fixture.messages(&[], &[]).await, ["old"]);
+    assert_eq!(fixture.messages("").await, ["old"]);
     drop(reader);
     assert_eq!(tidy(&fixture.store, &settings, later(3)).await.dropped, 1);
     let left: Vec<_> = std::fs::read_dir(&sqlite.dir)
@@ -383,6 +388,6 @@ async fn rows_for_a_partition_that_is_leaving_get_another_one() {
         1
     );
     other.close().await;
-    assert_eq!(fixture.messages(&[], &[]).await, ["newer", "new"]);
+    assert_eq!(fixture.messages("").await, ["newer", "new"]);
     fixture.close().await;
 }

@@ -1,323 +1,280 @@
-//! Searching `events`: one statement a page, bound parameters only, stopped by its time-out or when nobody waits.
+//! Searching `events`: bound parameters only, a statement a window, stopped by its time-out or when nobody waits.
 
-use std::borrow::Cow;
+mod rows;
+mod running;
+mod terms;
 
-use deadpool_postgres::Object;
-use event::{Defects, Event, EventId, Facility, Severity, Timestamp};
-use tokio_postgres::{
-    CancelToken, Row,
-    error::SqlState,
-    types::{FromSqlOwned, ToSql},
+use std::{pin::pin, time::Instant};
+
+use event::Timestamp;
+use futures_util::TryStreamExt;
+use query::{Expr, TimeField};
+use tokio::sync::mpsc;
+use tokio_postgres::{Error, Statement, error::SqlState, types::ToSql};
+
+use self::{
+    rows::{COLUMNS, stored},
+    running::Running,
+    terms::Terms,
 };
-use uuid::Uuid;
-
-use super::{Postgres, Tls, types::Micros};
+use super::{Postgres, catalogue::Catalogue, types::bound};
 use crate::{
     error::StoreError,
-    json::{read_fields, read_structured_data},
-    row::event_time,
     search::{
-        Clock, Condition, Cursor, Field, Order, Page, SearchError, SearchRequest, StoredEvent, TextField,
-        position_of,
+        Clock, Found, SearchError, SearchRequest, StoredEvent,
+        plan::{Plan, Range, Texts},
+        sql::{self, Dialect, FALSE},
+        tally::Tally,
+        windows::{MINUTE_MICROS, Walk, minutes},
     },
 };
 
-const COLUMNS: &str = "id, received_at, \"timestamp\", timestamp_form, facility, severity, hostname, app_name, procid, \
-    msgid, structured_data::text, message, has_bom, tags, fields::text, peer_addr, tls_peer, listener, route, raw, defects";
+/// Rows that are handed on at a time, and their bytes, about.
+const CHUNK_ROWS: usize = 200;
+const CHUNK_BYTES: usize = 1 << 20;
 
-/// Hosts or applications that a text may stand for by name; beyond it the column is searched.
-const NAMES_MAX: i64 = 1000;
+/// Rows that are looked through before an index of texts is used: a text that is common is found in them, and an index
+/// would find far more of it than is asked for.
+const WALK_FIRST: u64 = 50_000;
+
+/// How found rows are handed on.
+type Sender = mpsc::Sender<Result<Found, SearchError>>;
+
+/// How a window came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Read,
+    TimeIsUp,
+}
 
 impl Postgres {
-    pub(crate) async fn search(&self, request: &SearchRequest) -> Result<Page, SearchError> {
+    /// Hands rows to `out`, and returns how it ended.
+    pub(crate) async fn search(
+        &self,
+        request: &SearchRequest,
+        generation: u64,
+        out: &Sender,
+    ) -> Result<Found, SearchError> {
+        let mut tally = Tally::new(request);
+        let plan = Plan::of(&request.selection).behind(request.selection.clock, request.order, request.after);
+        if plan.is_empty() {
+            return Ok(tally.done());
+        }
+        let catalogue = self.catalogue(generation).await?;
         let running = Running::start(self).await?;
-        let result = page(&running, request).await;
+        let searching = Searching {
+            running: &running,
+            request,
+            plan: &plan,
+            catalogue: &catalogue,
+            out,
+        };
+        let ended = searching.run(&mut tally).await;
         running.finish().await;
-        result
-    }
-}
-
-/// A connection that runs a search. Dropped before its end, it stops the search and is not used again.
-struct Running {
-    client: Option<Object>,
-    token: CancelToken,
-    tls: Tls,
-}
-
-impl Running {
-    async fn start(store: &Postgres) -> Result<Self, StoreError> {
-        let client = store.client().await?;
-        Ok(Self {
-            token: client.cancel_token(),
-            tls: store.tls.clone(),
-            client: Some(client),
-        })
-    }
-
-    fn client(&self) -> &Object {
-        self.client.as_ref().expect("taken only by finish and drop")
-    }
-
-    /// Gives the connection back.
-    async fn finish(mut self) {
-        // Also after an error, which the transaction does not survive.
-        if self.client().batch_execute("ROLLBACK").await.is_ok() {
-            self.client = None;
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let Some(client) = self.client.take() else {
-            return;
-        };
-        // A request to cancel may hit whatever the connection does next, so there is no next.
-        drop(Object::take(client));
-        let (token, tls) = (self.token.clone(), self.tls.clone());
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                if let Err(error) = token.cancel_query(tls.0).await {
-                    tracing::debug!(%error, "abandoned search not cancelled");
-                }
-            });
-        }
-    }
-}
-
-async fn page(running: &Running, request: &SearchRequest) -> Result<Page, SearchError> {
-    let client = running.client();
-    let sort = |error: tokio_postgres::Error| match error.code() {
-        Some(&SqlState::QUERY_CANCELED) => StoreError::TimedOut(request.timeout),
-        _ => error.into(),
-    };
-    // Compiling takes longer than it saves on a page of rows.
-    let begin = format!(
-        "BEGIN READ ONLY; SET LOCAL statement_timeout = {}; SET LOCAL jit = off",
-        request.timeout.as_millis().max(1)
-    );
-    client.batch_execute(&begin).await.map_err(sort)?;
-    let mut query = Query::default();
-    let time = range(&mut query, request);
-    for text in &request.text {
-        let names = Names::find(client, text).await.map_err(sort)?;
-        add_text(&mut query, text, names);
-    }
-    for condition in &request.conditions {
-        add_condition(&mut query, condition)?;
-    }
-    query.and("true".to_owned());
-    let direction = match request.order {
-        Order::NewestFirst => "DESC",
-        Order::OldestFirst => "ASC",
-    };
-    let limit = query.bind(i64::try_from(request.limit).unwrap_or(i64::MAX));
-    let sql = format!(
-        "SELECT {COLUMNS} FROM events WHERE {} ORDER BY {time} {direction}, id {direction} LIMIT {limit}",
-        query.conditions.join(" AND ")
-    );
-    let params: Vec<&(dyn ToSql + Sync)> = query.params.iter().map(|param| &**param as _).collect();
-    let rows = client.query(&sql, &params).await.map_err(sort)?;
-    let rows: Result<Vec<_>, _> = rows.iter().map(stored).collect();
-    Ok(Page::of(rows.map_err(StoreError::from)?, request))
-}
-
-/// A statement in the making.
-#[derive(Default)]
-struct Query {
-    conditions: Vec<String>,
-    params: Vec<Box<dyn ToSql + Sync + Send>>,
-}
-
-impl Query {
-    /// Binds a value; returns its name in the statement.
-    fn bind(&mut self, value: impl ToSql + Sync + Send + 'static) -> String {
-        self.params.push(Box::new(value));
-        format!("${}", self.params.len())
-    }
-
-    fn and(&mut self, condition: String) {
-        self.conditions.push(condition);
-    }
-}
-
-/// The range of time, and what is behind the cursor; returns the expression of the time.
-fn range(query: &mut Query, request: &SearchRequest) -> &'static str {
-    let time = match request.clock {
-        Clock::Arrival => "received_at",
-        Clock::Sender => "coalesce(\"timestamp\", received_at)",
-    };
-    if let Some(from) = request.from {
-        let from = query.bind(Micros::from(from));
-        query.and(format!("{time} >= {from}"));
-    }
-    if let Some(to) = request.to {
-        let to = query.bind(Micros::from(to));
-        query.and(format!("{time} < {to}"));
-    }
-    if let Some(Cursor { time: at, id }) = request.after {
-        let (at, id) = (query.bind(Micros::from(at)), query.bind(id.as_uuid()));
-        let behind = match request.order {
-            Order::NewestFirst => '<',
-            Order::OldestFirst => '>',
-        };
-        // The first half says nothing new, but partitions are chosen by it.
-        query.and(format!(
-            "{time} {behind}= {at} AND ({time}, id) {behind} ({at}, {id})"
-        ));
-    }
-    time
-}
-
-/// Hosts and applications whose names hold a text.
-struct Names {
-    hosts: Vec<String>,
-    apps: Vec<String>,
-    /// False when the catalogue does not have all names, or too many hold the text.
-    are_all: bool,
-}
-
-impl Names {
-    async fn find(client: &Object, text: &str) -> Result<Self, tokio_postgres::Error> {
-        // A name of full length may be a longer one, cut.
-        let sql = "SELECT ARRAY(SELECT DISTINCT hostname FROM sources WHERE hostname ILIKE $1 LIMIT $2), \
-                   ARRAY(SELECT DISTINCT app_name FROM sources WHERE app_name ILIKE $1 LIMIT $2), \
-                   EXISTS (SELECT 1 FROM sources WHERE peer = '*' OR length(hostname) >= 255 OR length(app_name) >= 255)";
-        let row = client.query_one(sql, &[&pattern(text), &NAMES_MAX]).await?;
-        let (hosts, apps): (Vec<String>, Vec<String>) = (row.try_get(0)?, row.try_get(1)?);
-        let is_incomplete: bool = row.try_get(2)?;
-        let most = usize::try_from(NAMES_MAX).unwrap_or(0);
-        Ok(Self {
-            are_all: !is_incomplete && hosts.len() < most && apps.len() < most,
-            hosts,
-            apps,
+        Ok(match ended? {
+            Outcome::Read => tally.done(),
+            Outcome::TimeIsUp => tally.time_is_up(request),
         })
     }
 }
 
-/// `%text%`, where the text means itself.
-fn pattern(text: &str) -> String {
-    let mut pattern = String::from("%");
-    push_escaped(&mut pattern, text);
-    pattern.push('%');
-    pattern
+struct Searching<'s> {
+    running: &'s Running,
+    request: &'s SearchRequest,
+    plan: &'s Plan,
+    catalogue: &'s Catalogue,
+    out: &'s Sender,
 }
 
-fn push_escaped(pattern: &mut String, text: &str) {
-    for character in text.chars() {
-        if matches!(character, '%' | '_' | '\\') {
-            pattern.push('\\');
+impl Searching<'_> {
+    async fn run(&self, tally: &mut Tally) -> Result<Outcome, SearchError> {
+        let mut terms = Terms::new(&self.catalogue.names);
+        let Some(sql) = self.statement(&mut terms) else {
+            return Ok(Outcome::Read);
+        };
+        let params = terms.into_params();
+        let statement = self.prepare(&sql).await?;
+        let is_walk = self.request.selection.clock == Clock::Arrival && self.plan.rest != Expr::Every;
+        if is_walk {
+            return self.walk(&statement, params, tally).await;
         }
-        pattern.push(character);
+        // The index of time has the rows in the order that is asked for; by the senders' clocks there is none, and all
+        // rows of the range are compared.
+        tally.reads(false);
+        self.window(&statement, &params, self.plan.arrival, "", tally)
+            .await
     }
-}
 
-fn add_text(query: &mut Query, text: &str, names: Names) {
-    let like = query.bind(pattern(text));
-    let mut places = vec![format!("message ILIKE {like}")];
-    for (column, names_with) in [("hostname", names.hosts), ("app_name", names.apps)] {
-        if !names.are_all {
-            places.push(format!("{column} ILIKE {like}"));
-        } else if !names_with.is_empty() {
-            let names_with = query.bind(names_with);
-            places.push(format!("{column} = ANY({names_with})"));
-        }
+    async fn prepare(&self, sql: &str) -> Result<Statement, StoreError> {
+        Ok(self.running.client().prepare(sql).await?)
     }
-    query.and(format!("({})", places.join(" OR ")));
-}
 
-fn add_condition(query: &mut Query, condition: &Condition) -> Result<(), SearchError> {
-    let column = condition.field.column();
-    match &condition.field {
-        Field::Severity | Field::Facility => {
-            let code = query.bind(condition.to_code()?);
-            query.and(format!("{column} {} {code}", condition.comparison.operator()));
+    /// A page of the rows of a window: `$1` is its begin, `$2` its end, `$3` how many. `None` when no row can fit.
+    fn statement(&self, terms: &mut Terms<'_>) -> Option<String> {
+        let request = self.request;
+        for place in 1..=3 {
+            // Each window has its own.
+            let unset = terms.bind(0_i64);
+            debug_assert_eq!(unset, format!("${place}"));
         }
-        Field::Id => {
-            let id = query.bind(condition.to_id()?.as_uuid());
-            query.and(format!("id = {id}"));
+        let condition = sql::condition(&self.plan.rest, terms, self.plan.now);
+        if condition == FALSE {
+            return None;
         }
-        Field::Text(TextField::PeerAddr) => {
-            let mut with_port = String::new();
-            push_escaped(&mut with_port, &condition.value);
-            let is_v6 = condition.value.contains(':');
-            let with_port = if is_v6 {
-                format!("[{with_port}]:%")
-            } else {
-                format!("{with_port}:%")
+        let mut conditions = vec!["received_at >= $1 AND received_at < $2".to_owned(), condition];
+        let (from, to) = self.plan.sender;
+        if (from, to) != (i64::MIN, i64::MAX) {
+            conditions.push(sql::in_range(TimeField::Timestamp, from..to, terms));
+        }
+        let time = terms.clock(match request.selection.clock {
+            Clock::Arrival => TimeField::ReceivedAt,
+            Clock::Sender => TimeField::Timestamp,
+        });
+        if let Some(after) = request.after {
+            let at = terms.bind(bound(after.time.as_micros()));
+            let id = terms.bind(after.id.as_uuid());
+            conditions.push(format!("({time}, id) {} ({at}, {id})", request.order.behind()));
+        }
+        let direction = request.order.direction();
+        Some(format!(
+            "SELECT {COLUMNS} FROM events WHERE {} ORDER BY {time} {direction}, id {direction} LIMIT $3",
+            conditions.join(" AND ")
+        ))
+    }
+
+    /// Window after window. Where partitions have an index of texts that serves, many at once by the index.
+    async fn walk(
+        &self,
+        statement: &Statement,
+        params: Vec<Box<dyn ToSql + Sync + Send>>,
+        tally: &mut Tally,
+    ) -> Result<Outcome, SearchError> {
+        let order = self.request.order;
+        let wanted = self.plan.severities();
+        let minutes = self.prepare(&minutes(order, wanted, '$')).await?;
+        let has_texts = Texts::of(&self.plan.rest, &self.catalogue.names).is_some();
+        let mut walk = Walk::new(order, self.plan.arrival);
+        walk.stop_at_gaps(wanted.is_some());
+        loop {
+            if let Some(range) = walk.needs() {
+                walk.feed(self.minutes(&minutes, range).await?);
+            }
+            let sealed = self
+                .catalogue
+                .sealed_until(order, walk.edge())
+                .filter(|_| has_texts && tally.walked() >= WALK_FIRST);
+            let next = match sealed {
+                Some(until) => Some(walk.jump(until)),
+                None => walk.window(),
             };
-            let (value, with_port) = (query.bind(condition.value.clone()), query.bind(with_port));
-            query.and(format!(
-                "(lower({column}) = lower({value}) OR {column} ILIKE {with_port})"
-            ));
-        }
-        Field::Text(_) => {
-            let value = query.bind(condition.value.clone());
-            query.and(format!("lower({column}) = lower({value})"));
-        }
-        Field::Tags | Field::Defects => {
-            let value = query.bind(condition.value.clone());
-            query.and(format!(
-                "EXISTS (SELECT 1 FROM unnest({column}) AS item WHERE lower(item) = lower({value}))"
-            ));
-        }
-        Field::Fields(path) => add_path(query, column, path.clone(), &condition.value),
-        Field::StructuredData { id, param } => {
-            add_path(query, column, vec![id.clone(), param.clone()], &condition.value);
+            let Some(window) = next else {
+                return Ok(Outcome::Read);
+            };
+            if tally.time_left().is_none() {
+                return Ok(Outcome::TimeIsUp);
+            }
+            tally.reads(sealed.is_some());
+            let began = Instant::now();
+            let paths = if sealed.is_some() { BY_TEXT } else { BY_TIME };
+            if self
+                .window(statement, &params, window.range, paths, tally)
+                .await?
+                == Outcome::TimeIsUp
+            {
+                return Ok(Outcome::TimeIsUp);
+            }
+            if tally.left() == 0 {
+                return Ok(Outcome::Read);
+            }
+            if sealed.is_none() {
+                walk.took(window, began.elapsed());
+                tally.walks(window.rows);
+            }
+            let progress = tally.progress(Timestamp::from_micros(walk.edge()));
+            self.hand_on(progress).await;
         }
     }
-    Ok(())
-}
 
-/// The value there as text, or any element of the list there; lists and objects inside it equal nothing.
-fn add_path(query: &mut Query, column: &str, path: Vec<String>, value: &str) {
-    let (path, value) = (query.bind(path), query.bind(value.to_owned()));
-    let at = format!("({column} #> {path})");
-    query.and(format!(
-        "CASE jsonb_typeof({at}) WHEN 'array' THEN EXISTS (SELECT 1 FROM jsonb_array_elements({at}) AS item \
-         WHERE jsonb_typeof(item) NOT IN ('array', 'object') AND lower(item #>> '{{}}') = lower({value})) \
-         WHEN 'object' THEN false ELSE lower({column} #>> {path}) = lower({value}) END"
-    ));
-}
-
-fn stored(row: &Row) -> Result<StoredEvent, tokio_postgres::Error> {
-    fn get<T: FromSqlOwned>(row: &Row, column: usize) -> Result<Option<T>, tokio_postgres::Error> {
-        row.try_get(column)
+    async fn minutes(&self, statement: &Statement, (from, to): Range) -> Result<Vec<(i64, u64)>, StoreError> {
+        let from = bound(from.div_euclid(MINUTE_MICROS).saturating_mul(MINUTE_MICROS));
+        let rows = self
+            .running
+            .client()
+            .query(statement, &[&from, &bound(to)])
+            .await?;
+        let mut minutes = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (minute, rows): (super::types::Micros, i64) = (row.try_get(0)?, row.try_get(1)?);
+            minutes.push((minute.0, rows.unsigned_abs()));
+        }
+        Ok(minutes)
     }
-    let text = |column| get::<String>(row, column).map(|text| text.map(Cow::Owned));
-    let needed = |column| get::<String>(row, column).map(|text| Cow::Owned(text.unwrap_or_default()));
-    let code = |column| get::<i16>(row, column).map(|code| code.and_then(|code| u8::try_from(code).ok()));
-    let strings = |column| get::<Vec<String>>(row, column).map(Option::unwrap_or_default);
-    let id = EventId::from_uuid(get::<Uuid>(row, 0)?.unwrap_or_default());
-    let received_at = get::<Micros>(row, 1)?.map_or(0, |at| at.0);
-    let timestamp = get::<Micros>(row, 2)?.zip(get::<i16>(row, 3)?);
-    let (structured_data, fields) = (get::<String>(row, 10)?, get::<String>(row, 14)?);
-    Ok(StoredEvent {
-        event: Event {
-            id,
-            position: position_of(id),
-            received_at: Timestamp::from_micros(received_at),
-            timestamp: timestamp.map(|(at, form)| event_time(Timestamp::from_micros(at.0), form)),
-            facility: code(4)?.and_then(Facility::new),
-            severity: code(5)?.and_then(Severity::new),
-            hostname: text(6)?,
-            app_name: text(7)?,
-            procid: text(8)?,
-            msgid: text(9)?,
-            structured_data: structured_data.map_or_else(Vec::new, |json| read_structured_data(&json)),
-            message: text(11)?,
-            has_bom: get(row, 12)?.unwrap_or(false),
-            tags: strings(13)?.into_iter().map(Cow::Owned).collect(),
-            fields: fields.map_or_else(Vec::new, |json| read_fields(&json)),
-            peer_addr: needed(15)?,
-            tls_peer: text(16)?,
-            listener: needed(17)?,
-            raw: get::<Vec<u8>>(row, 19)?.map(Cow::Owned),
-            defects: strings(20)?
-                .iter()
-                .filter_map(|word| Defects::from_word(word))
-                .collect(),
-        },
-        route: needed(18)?,
-    })
+
+    /// Reads one window and hands its rows on.
+    async fn window(
+        &self,
+        statement: &Statement,
+        params: &[Box<dyn ToSql + Sync + Send>],
+        range: Range,
+        paths: &str,
+        tally: &mut Tally,
+    ) -> Result<Outcome, SearchError> {
+        let Some(time) = tally.time_left() else {
+            return Ok(Outcome::TimeIsUp);
+        };
+        self.running.begin(time, paths).await.map_err(StoreError::from)?;
+        let (from, to) = (bound(range.0), bound(range.1));
+        let limit = i64::try_from(tally.left()).unwrap_or(i64::MAX);
+        let own: [&(dyn ToSql + Sync); 3] = [&from, &to, &limit];
+        let rest = params
+            .iter()
+            .skip(own.len())
+            .map(|param| &**param as &(dyn ToSql + Sync));
+        match self
+            .read(statement, own.into_iter().chain(rest).collect(), tally)
+            .await
+        {
+            Ok(()) => {
+                self.running.end().await.map_err(StoreError::from)?;
+                Ok(Outcome::Read)
+            }
+            Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => Ok(Outcome::TimeIsUp),
+            Err(error) => Err(StoreError::from(error).into()),
+        }
+    }
+
+    async fn read(
+        &self,
+        statement: &Statement,
+        params: Vec<&(dyn ToSql + Sync)>,
+        tally: &mut Tally,
+    ) -> Result<(), Error> {
+        let mut rows = pin!(self.running.client().query_raw(statement, params).await?);
+        let (mut chunk, mut bytes): (Vec<StoredEvent>, usize) = (Vec::new(), 0);
+        while let Some(row) = rows.try_next().await? {
+            bytes += row.raw_size_bytes();
+            chunk.push(stored(&row)?);
+            if chunk.len() >= CHUNK_ROWS || bytes >= CHUNK_BYTES {
+                bytes = 0;
+                let rows = tally.rows(std::mem::take(&mut chunk));
+                self.hand_on(rows).await;
+            }
+        }
+        if !chunk.is_empty() {
+            let rows = tally.rows(chunk);
+            self.hand_on(rows).await;
+        }
+        Ok(())
+    }
+
+    async fn hand_on(&self, found: Found) {
+        // Nobody waits any more: whoever runs this drops it.
+        let _gone = self.out.send(Ok(found)).await;
+    }
 }
+
+/// Only by the index of time, or reading all: an index of trigrams is no use for a text without three letters in a
+/// row, and harms.
+const BY_TIME: &str = "SET LOCAL enable_bitmapscan = off";
+/// Only by the index of trigrams: enough rows are looked through already to know that the text is rare.
+const BY_TEXT: &str = "SET LOCAL enable_indexscan = off; SET LOCAL enable_seqscan = off";

@@ -6,7 +6,7 @@ use bytes::{BufMut, BytesMut};
 use event::Timestamp;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 
-use crate::row::{PG_EPOCH, read_time, storable_time};
+use crate::row::{PG_EPOCH, STORABLE, read_time, storable_time};
 
 /// Microseconds since 1970 as `timestamptz`.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +17,11 @@ impl From<Timestamp> for Micros {
     fn from(at: Timestamp) -> Self {
         Self(storable_time(at).as_micros())
     }
+}
+
+/// A bound of a range; one that is behind all times is so here too.
+pub(super) fn bound(at: i64) -> Micros {
+    Micros(at.clamp(*STORABLE.start(), STORABLE.end() + 1))
 }
 
 impl ToSql for Micros {

@@ -1,125 +1,111 @@
-//! SQL functions for searching: what SQLite has compares only ASCII without case, and stops at a NUL.
+//! The SQL function by which SQLite compares: the query's own test, so that it means what it means in memory. What
+//! SQLite has itself compares only ASCII without case, and stops at a NUL.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
-use event::Value;
+use event::{Event, EventId, Timestamp};
+use query::{Field, Matcher, Query, Term, WordField};
 use rusqlite::{
     Connection,
     functions::{Context, FunctionFlags},
     types::ValueRef,
 };
+use uuid::Uuid;
 
-use crate::{json::read_fields, summary::host_of};
+use crate::json::{read_fields, read_strings, read_structured_data};
 
-/// Adds the functions to a connection.
-pub(super) fn add(conn: &Connection) -> rusqlite::Result<()> {
+/// A term, and the field of an event in which it wants the column's value.
+#[derive(Debug)]
+pub(super) struct Test {
+    matcher: Matcher,
+    slot: Slot,
+}
+
+/// Where a value goes.
+#[derive(Debug, Clone, Copy)]
+enum Slot {
+    Message,
+    Word(WordField),
+    PeerAddr,
+    Tags,
+    StructuredData,
+    Fields,
+}
+
+impl Test {
+    pub(super) fn new(term: &Term) -> Self {
+        let slot = match term {
+            Term::Word(word, _) => Slot::Word(*word),
+            Term::PeerAddr(_) => Slot::PeerAddr,
+            Term::Tag(_) => Slot::Tags,
+            Term::StructuredData { .. } | Term::Exists(Field::StructuredData { .. }) => Slot::StructuredData,
+            Term::Custom(..) | Term::Number(..) | Term::Exists(_) => Slot::Fields,
+            // A text is looked for in names as in the message.
+            Term::Text(_)
+            | Term::Message(_)
+            | Term::Time(..)
+            | Term::Lag(_)
+            | Term::Severity(_)
+            | Term::Facility(_) => Slot::Message,
+        };
+        Self {
+            matcher: Query::from(term.clone()).matcher(Timestamp::from_micros(0)),
+            slot,
+        }
+    }
+
+    fn holds(&self, value: ValueRef<'_>) -> bool {
+        let mut event = Event::received(
+            EventId::from_uuid(Uuid::nil()),
+            0,
+            Timestamp::from_micros(0),
+            "",
+            "",
+        );
+        match (value, self.slot) {
+            (ValueRef::Blob(id), Slot::Word(WordField::Id)) => match Uuid::from_slice(id) {
+                Ok(id) => event.id = EventId::from_uuid(id),
+                Err(_) => return false,
+            },
+            (ValueRef::Text(text), slot) => match std::str::from_utf8(text) {
+                Ok(text) => fill(&mut event, slot, text),
+                Err(_) => return false,
+            },
+            // What is absent fits nothing.
+            (ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Blob(_), _) => {
+                return false;
+            }
+        }
+        self.matcher.matches(&event)
+    }
+}
+
+fn fill<'t>(event: &mut Event<'t>, slot: Slot, text: &'t str) {
+    let borrowed = Cow::Borrowed(text);
+    match slot {
+        Slot::Message => event.message = Some(borrowed),
+        Slot::Word(WordField::Hostname) => event.hostname = Some(borrowed),
+        Slot::Word(WordField::AppName) => event.app_name = Some(borrowed),
+        Slot::Word(WordField::Procid) => event.procid = Some(borrowed),
+        Slot::Word(WordField::Msgid) => event.msgid = Some(borrowed),
+        Slot::Word(WordField::Listener) => event.listener = borrowed,
+        Slot::Word(WordField::TlsPeer) => event.tls_peer = Some(borrowed),
+        // Kept as bytes.
+        Slot::Word(WordField::Id) => {}
+        Slot::PeerAddr => event.peer_addr = borrowed,
+        Slot::Tags => event.tags = read_strings(text),
+        Slot::StructuredData => event.structured_data = read_structured_data(text),
+        Slot::Fields => event.fields = read_fields(text),
+    }
+}
+
+/// Adds `holds(number of a test, column)` to a connection.
+pub(super) fn add(conn: &Connection, tests: Arc<Vec<Test>>) -> rusqlite::Result<()> {
     let flags =
         FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_DIRECTONLY;
-    // contains(text, needle in lower case)
-    conn.create_scalar_function("contains", 2, flags, |ctx| Ok(compare(ctx, contains)))?;
-    // equals(text, value in lower case)
-    conn.create_scalar_function("equals", 2, flags, |ctx| Ok(compare(ctx, equals)))?;
-    // peer_equals(address with port, value in lower case)
-    conn.create_scalar_function("peer_equals", 2, flags, |ctx| {
-        Ok(compare(ctx, |peer, value| {
-            equals(peer, value) || equals(host_of(peer), value)
-        }))
-    })?;
-    // at_equals(JSON object, value in lower case, JSON array of names)
-    conn.create_scalar_function("at_equals", 3, flags, |ctx| {
-        let path = ctx.get_or_create_aux(2, |path| {
-            serde_json::from_str::<Vec<String>>(path.as_str()?).map_err(BoxedError::from)
-        })?;
-        Ok(compare(ctx, |object, value| at_equals(object, &path, value)))
+    conn.create_scalar_function("holds", 2, flags, move |ctx: &Context<'_>| {
+        let number: i64 = ctx.get(0)?;
+        let test = usize::try_from(number).ok().and_then(|number| tests.get(number));
+        Ok(test.is_some_and(|test| test.holds(ctx.get_raw(1))))
     })
-}
-
-/// `test` of the first two arguments; what is absent equals nothing and contains nothing.
-fn compare(ctx: &Context<'_>, test: impl FnOnce(&str, &str) -> bool) -> bool {
-    matches!((text(ctx, 0), text(ctx, 1)), (Some(text), Some(value)) if test(text, value))
-}
-
-type BoxedError = Box<dyn std::error::Error + Send + Sync>;
-
-fn text<'a>(ctx: &'a Context<'_>, index: usize) -> Option<&'a str> {
-    match ctx.get_raw(index) {
-        ValueRef::Text(text) => std::str::from_utf8(text).ok(),
-        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Blob(_) => None,
-    }
-}
-
-/// Whether `needle`, in lower case, stands in `text` in any case.
-fn contains(text: &str, needle: &str) -> bool {
-    if !needle.is_ascii() {
-        return text.to_lowercase().contains(needle);
-    }
-    let (text, needle) = (text.as_bytes(), needle.as_bytes());
-    let Some((first, _)) = needle.split_first() else {
-        return true;
-    };
-    memchr::memchr2_iter(*first, first.to_ascii_uppercase(), text).any(|at| {
-        text.get(at..at + needle.len())
-            .is_some_and(|found| found.eq_ignore_ascii_case(needle))
-    })
-}
-
-/// Whether the texts are equal but for case; `value` is in lower case.
-fn equals(text: &str, value: &str) -> bool {
-    if value.is_ascii() {
-        text.eq_ignore_ascii_case(value)
-    } else {
-        text.to_lowercase() == value
-    }
-}
-
-fn at_equals(object: &str, path: &[String], value: &str) -> bool {
-    let mut at = Value::Object(read_fields(object));
-    for name in path {
-        let Value::Object(entries) = at else {
-            return false;
-        };
-        let Some((_, inner)) = entries.into_iter().find(|(entry, _)| *entry == *name) else {
-            return false;
-        };
-        at = inner;
-    }
-    match &at {
-        Value::Array(items) => items.iter().any(|item| scalar_equals(item, value)),
-        other => scalar_equals(other, value),
-    }
-}
-
-/// As text; lists and objects equal nothing.
-fn scalar_equals(found: &Value<'_>, value: &str) -> bool {
-    let text = match found {
-        Value::String(text) => Cow::Borrowed(&**text),
-        Value::Bool(found) => Cow::Owned(found.to_string()),
-        Value::Integer(found) => Cow::Owned(found.to_string()),
-        Value::Unsigned(found) => Cow::Owned(found.to_string()),
-        Value::Float(found) => Cow::Owned(found.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => return false,
-    };
-    equals(&text, value)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_are_found_and_compared_without_case() {
-        for (text, needle) in [
-            ("Connection REFUSED", "refused"),
-            ("aab", "ab"),
-            ("x", ""),
-            ("Straße ÄRGER", "ärger"),
-            ("nul \u{2400}", "\u{2400}"),
-        ] {
-            assert!(contains(text, needle), "{needle:?} in {text:?}");
-        }
-        for (text, needle) in [("", "a"), ("ab", "abc"), ("ba", "ab"), ("arger", "ärger")] {
-            assert!(!contains(text, needle), "{needle:?} in {text:?}");
-        }
-        assert!(equals("WEB01", "web01") && equals("ÄB", "äb") && !equals("web01.", "web01"));
-    }
 }
