@@ -3,6 +3,7 @@
 mod appending;
 mod fixture;
 mod postgres;
+mod queries;
 mod searching;
 mod tls;
 mod upkeep;
@@ -55,7 +56,14 @@ on_every_store! {
         the_senders_clock_orders_too,
         a_search_whose_time_is_up_says_how_far_it_came,
         a_search_tells_its_progress,
-        bad_requests_are_told_before_they_run;
+        bad_requests_are_told_before_they_run,
+        figures_agree_with_the_rows,
+        neighbours_come_from_the_same_source,
+        fields_and_values_are_counted,
+        sources_are_listed,
+        too_many_searches_are_told;
+    queries:
+        a_query_means_the_same_everywhere;
     upkeep:
         sealed_partitions_answer_as_before,
         interrupted_sealing_goes_on_where_it_was,

@@ -64,6 +64,8 @@ pub use crate::{
         Selection, StoredEvent,
         around::{Scope, Surroundings},
         facets::{FieldKind, FieldSeen, Fields, Values},
+        figures::{BUCKETS_MAX, Bar, Count, Histogram, Quality},
+        sources::{SOURCE_HOURS, SourceRow, SourcesRequest},
     },
     upkeep::{Kept, Tidied},
 };

@@ -2,11 +2,13 @@
 
 mod append;
 mod catalogue;
+mod figures;
 mod indexes;
 mod migrate;
 mod partitions;
 mod retention;
 mod search;
+mod sources;
 mod sqlstate;
 mod tls;
 mod types;

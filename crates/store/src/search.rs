@@ -3,8 +3,10 @@
 
 pub(crate) mod around;
 pub(crate) mod facets;
+pub(crate) mod figures;
 pub(crate) mod names;
 pub(crate) mod plan;
+pub(crate) mod sources;
 pub(crate) mod sql;
 pub(crate) mod tally;
 pub(crate) mod windows;

@@ -1,11 +1,13 @@
 //! The store of one machine: a SQLite file for each day, one thread that writes, and readers that do not wait for
 //! it, in this process or another.
 
+mod figures;
 mod file;
 mod functions;
 mod retention;
 mod sealing;
 mod search;
+mod sources;
 mod upkeep;
 mod writer;
 

@@ -12,11 +12,9 @@ use query::{Expr, TimeField};
 use tokio::sync::mpsc;
 use tokio_postgres::{Error, Statement, error::SqlState, types::ToSql};
 
-use self::{
-    rows::{COLUMNS, stored},
-    running::Running,
-    terms::Terms,
-};
+pub(super) use self::{running::Running, terms::Terms};
+
+use self::rows::{COLUMNS, stored};
 use super::{Postgres, catalogue::Catalogue, types::bound};
 use crate::{
     error::StoreError,
@@ -275,6 +273,6 @@ impl Searching<'_> {
 
 /// Only by the index of time, or reading all: an index of trigrams is no use for a text without three letters in a
 /// row, and harms.
-const BY_TIME: &str = "SET LOCAL enable_bitmapscan = off";
+pub(super) const BY_TIME: &str = "SET LOCAL enable_bitmapscan = off";
 /// Only by the index of trigrams: enough rows are looked through already to know that the text is rare.
 const BY_TEXT: &str = "SET LOCAL enable_indexscan = off; SET LOCAL enable_seqscan = off";

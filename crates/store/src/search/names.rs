@@ -91,6 +91,14 @@ pub(crate) fn are_needed(expr: &Expr) -> bool {
     }
 }
 
+/// Whether the matcher finds what it looks for in the text.
+pub(crate) fn message_holds(matcher: &Matcher, text: &str) -> bool {
+    let id = EventId::from_uuid(Uuid::nil());
+    let mut event = Event::received(id, 0, Timestamp::from_micros(0), "", "");
+    event.message = Some(text.into());
+    matcher.matches(&event)
+}
+
 fn holds(matcher: &Matcher, column: WordField, name: &str) -> bool {
     let id = EventId::from_uuid(Uuid::nil());
     let mut event = Event::received(id, 0, Timestamp::from_micros(0), "", "");

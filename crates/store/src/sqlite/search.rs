@@ -5,6 +5,8 @@ mod rows;
 mod sender;
 mod terms;
 
+pub(super) use self::terms::Terms;
+
 use std::{
     path::{Path, PathBuf},
     time::Instant,
@@ -32,7 +34,7 @@ use crate::{
 /// SQLite looks up whether to go on after this many steps of its machine, some ten microseconds.
 const STEPS: i32 = 1000;
 
-const DAY_MICROS: i64 = 86_400_000_000;
+pub(super) const DAY_MICROS: i64 = 86_400_000_000;
 
 /// How found rows are handed on; closed when nobody waits for them any more.
 pub(super) type Sender = mpsc::Sender<Result<Found, SearchError>>;
@@ -64,7 +66,7 @@ pub(super) fn search(dir: &Path, request: &SearchRequest, out: &Sender) -> Resul
 
 /// Why reading stopped before its end.
 #[derive(Debug)]
-enum Stop {
+pub(super) enum Stop {
     /// The time is up, or nobody waits any more.
     Interrupted,
     /// SQLite's error in a file that is known to the caller.
@@ -90,10 +92,19 @@ impl From<rusqlite::Error> for Stop {
 
 impl Stop {
     /// The same with the file that it is about.
-    fn at(self, path: &Path) -> Self {
+    pub(super) fn at(self, path: &Path) -> Self {
         match self {
             Self::Sqlite(error) => Self::Store(file::sort(error, path)),
             Self::Interrupted | Self::Store(_) => self,
+        }
+    }
+
+    /// The error, if there was one; in a file of `dir`.
+    pub(super) fn unless_interrupted(self, dir: &Path) -> Result<(), StoreError> {
+        match self {
+            Self::Interrupted => Ok(()),
+            Self::Sqlite(error) => Err(file::sort(error, dir)),
+            Self::Store(error) => Err(error),
         }
     }
 }
@@ -106,22 +117,39 @@ struct Searching<'s> {
 }
 
 /// A day's file, open.
-struct DayFile {
-    day: Day,
-    path: PathBuf,
-    conn: Connection,
+pub(super) struct DayFile {
+    pub(super) day: Day,
+    pub(super) path: PathBuf,
+    pub(super) conn: Connection,
 }
 
 impl DayFile {
+    /// Opens the file; statements on it end when `is_over`. `None` when retention has deleted it.
+    pub(super) fn open(
+        dir: &Path,
+        day: Day,
+        is_over: impl FnMut() -> bool + Send + 'static,
+    ) -> Result<Option<Self>, Stop> {
+        let path = day.path(dir);
+        let mut conn = match file::open_for_reading(dir, day) {
+            Ok(conn) => conn,
+            Err(_) if path.try_exists().is_ok_and(|is_there| !is_there) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        conn.progress_handler(STEPS, Some(is_over))
+            .map_err(|error| file::sort(error, &path))?;
+        Ok(Some(Self { day, path, conn }))
+    }
+
     /// The range of arrival as a range of `seq`.
-    fn seqs(&self, (from, to): Range) -> Range {
+    pub(super) fn seqs(&self, (from, to): Range) -> Range {
         let start = self.day.start();
         let seq_of = |at: i64| (at.clamp(start, start + DAY_MICROS) - start) << SEQ_BITS;
         (seq_of(from), seq_of(to))
     }
 
     /// The names of the day, where the expression may ask for one.
-    fn names(&self, expr: &Expr) -> rusqlite::Result<Names> {
+    pub(super) fn names(&self, expr: &Expr) -> rusqlite::Result<Names> {
         if !names::are_needed(expr) {
             return Ok(Names::default());
         }
@@ -161,19 +189,11 @@ impl Searching<'_> {
         Ok(days)
     }
 
-    /// `None` when retention has deleted the file.
     fn open(&self, day: Day, tally: &Tally) -> Result<Option<DayFile>, Stop> {
-        let path = day.path(self.dir);
-        let mut conn = match file::open_for_reading(self.dir, day) {
-            Ok(conn) => conn,
-            Err(_) if path.try_exists().is_ok_and(|is_there| !is_there) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
         let (out, deadline) = (self.out.clone(), tally.deadline());
-        let is_over = move || out.is_closed() || Instant::now() >= deadline;
-        conn.progress_handler(STEPS, Some(is_over))
-            .map_err(|error| file::sort(error, &path))?;
-        Ok(Some(DayFile { day, path, conn }))
+        DayFile::open(self.dir, day, move || {
+            out.is_closed() || Instant::now() >= deadline
+        })
     }
 
     fn hand_on(&self, found: Found) -> Result<(), Stop> {

@@ -11,14 +11,14 @@ use crate::{
 };
 
 /// A connection that runs a search. Dropped before its end, it stops the search and is not used again.
-pub(super) struct Running {
+pub(in crate::postgres) struct Running {
     client: Option<Object>,
     token: CancelToken,
     tls: Tls,
 }
 
 impl Running {
-    pub(super) async fn start(store: &Postgres) -> Result<Self, StoreError> {
+    pub(in crate::postgres) async fn start(store: &Postgres) -> Result<Self, StoreError> {
         let client = store.reader().await?;
         Ok(Self {
             token: client.cancel_token(),
@@ -27,12 +27,16 @@ impl Running {
         })
     }
 
-    pub(super) fn client(&self) -> &Object {
+    pub(in crate::postgres) fn client(&self) -> &Object {
         self.client.as_ref().expect("taken only by finish and drop")
     }
 
     /// Begins a transaction whose statements are stopped after `time`, with further settings of our own.
-    pub(super) async fn begin(&self, time: Duration, settings: &str) -> Result<(), tokio_postgres::Error> {
+    pub(in crate::postgres) async fn begin(
+        &self,
+        time: Duration,
+        settings: &str,
+    ) -> Result<(), tokio_postgres::Error> {
         // Compiling takes longer than it saves on a page of rows.
         let begin = format!(
             "BEGIN READ ONLY; SET LOCAL statement_timeout = {}; SET LOCAL jit = off; \
@@ -43,12 +47,12 @@ impl Running {
     }
 
     /// Ends the transaction, failed or not.
-    pub(super) async fn end(&self) -> Result<(), tokio_postgres::Error> {
+    pub(in crate::postgres) async fn end(&self) -> Result<(), tokio_postgres::Error> {
         self.client().batch_execute("ROLLBACK").await
     }
 
     /// Gives the connection back.
-    pub(super) async fn finish(mut self) {
+    pub(in crate::postgres) async fn finish(mut self) {
         // Also after an error, which the transaction does not survive.
         if self.end().await.is_ok() {
             self.client = None;

@@ -19,13 +19,13 @@ use crate::{
 const LAG_MAX: i64 = 400_000_000_000_000_000;
 
 /// A condition in the making.
-pub(super) struct Terms<'n> {
+pub(in crate::postgres) struct Terms<'n> {
     names: &'n Names,
     params: Vec<Box<dyn ToSql + Sync + Send>>,
 }
 
 impl<'n> Terms<'n> {
-    pub(super) fn new(names: &'n Names) -> Self {
+    pub(in crate::postgres) fn new(names: &'n Names) -> Self {
         Self {
             names,
             params: Vec::new(),
@@ -33,13 +33,13 @@ impl<'n> Terms<'n> {
     }
 
     /// Binds a value; returns its name in the statement.
-    pub(super) fn bind(&mut self, value: impl ToSql + Sync + Send + 'static) -> String {
+    pub(in crate::postgres) fn bind(&mut self, value: impl ToSql + Sync + Send + 'static) -> String {
         self.params.push(Box::new(value));
         format!("${}", self.params.len())
     }
 
     /// The values, in the order of their names.
-    pub(super) fn into_params(self) -> Vec<Box<dyn ToSql + Sync + Send>> {
+    pub(in crate::postgres) fn into_params(self) -> Vec<Box<dyn ToSql + Sync + Send>> {
         self.params
     }
 

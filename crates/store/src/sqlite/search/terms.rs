@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A condition in the making.
-pub(super) struct Terms<'n> {
+pub(in crate::sqlite) struct Terms<'n> {
     names: &'n Names,
     day: Day,
     params: Vec<Value>,
@@ -18,7 +18,7 @@ pub(super) struct Terms<'n> {
 }
 
 impl<'n> Terms<'n> {
-    pub(super) const fn new(names: &'n Names, day: Day) -> Self {
+    pub(in crate::sqlite) const fn new(names: &'n Names, day: Day) -> Self {
         Self {
             names,
             day,
@@ -28,13 +28,13 @@ impl<'n> Terms<'n> {
     }
 
     /// Binds a value; returns its name in the statement.
-    pub(super) fn bind(&mut self, value: impl Into<Value>) -> String {
+    pub(in crate::sqlite) fn bind(&mut self, value: impl Into<Value>) -> String {
         self.params.push(value.into());
         format!("?{}", self.params.len())
     }
 
     /// The values in the order of their names, and the tests by their numbers.
-    pub(super) fn into_parts(self) -> (Vec<Value>, Vec<Test>) {
+    pub(in crate::sqlite) fn into_parts(self) -> (Vec<Value>, Vec<Test>) {
         (self.params, self.tests)
     }
 
