@@ -140,7 +140,7 @@ impl Searching<'_> {
         ))
     }
 
-    /// Window after window. Where partitions have an index of texts that serves, many at once by the index.
+    /// Window after window. Where partitions have an index of texts or hosts that serves, many at once by the index.
     async fn walk(
         &self,
         statement: &Statement,
@@ -150,7 +150,9 @@ impl Searching<'_> {
         let order = self.request.order;
         let wanted = self.plan.severities();
         let minutes = self.prepare(&minutes(order, wanted, '$')).await?;
-        let has_texts = Texts::of(&self.plan.rest, &self.catalogue.names).is_some();
+        let names = &self.catalogue.names;
+        let has_texts = Texts::of(&self.plan.rest, names).is_some();
+        let is_served = has_texts || self.plan.has_host(names);
         let mut walk = Walk::new(order, self.plan.arrival);
         walk.stop_at_gaps(wanted.is_some());
         loop {
@@ -160,7 +162,7 @@ impl Searching<'_> {
             let sealed = self
                 .catalogue
                 .sealed_until(order, walk.edge())
-                .filter(|_| has_texts && tally.walked() >= WALK_FIRST);
+                .filter(|_| is_served && tally.walked() >= WALK_FIRST);
             let next = match sealed {
                 Some(until) => Some(walk.jump(until)),
                 None => walk.window(),
@@ -171,9 +173,13 @@ impl Searching<'_> {
             if tally.time_left().is_none() {
                 return Ok(Outcome::TimeIsUp);
             }
-            tally.reads(sealed.is_some());
+            tally.reads(sealed.is_some() && has_texts);
             let began = Instant::now();
-            let paths = if sealed.is_some() { BY_TEXT } else { BY_TIME };
+            let paths = if sealed.is_some() && has_texts {
+                BY_TEXT
+            } else {
+                BY_TIME
+            };
             if self
                 .window(statement, &params, window.range, paths, tally)
                 .await?
@@ -271,7 +277,7 @@ impl Searching<'_> {
     }
 }
 
-/// Only by the index of time, or reading all: an index of trigrams is no use for a text without three letters in a
+/// By an index of time or hosts, or reading all: an index of trigrams is no use for a text without three letters in a
 /// row, and harms.
 pub(super) const BY_TIME: &str = "SET LOCAL enable_bitmapscan = off";
 /// Only by the index of trigrams: enough rows are looked through already to know that the text is rare.

@@ -5,6 +5,9 @@ use query::{Expr, Pattern, Piece, Term, TextMatch, TimeField, ValueMatch, WordFi
 
 use super::{Clock, Cursor, Order, Selection, arrival_of, names::Names};
 
+/// Hosts whose rows an index finds sooner than a walk.
+const FEW_HOSTS: usize = 4;
+
 /// From the first microsecond to the one behind the last.
 pub(crate) type Range = (i64, i64);
 
@@ -93,6 +96,21 @@ impl Plan {
     /// Whether any instant is in the ranges.
     pub(crate) const fn is_empty(&self) -> bool {
         self.arrival.0 >= self.arrival.1 || self.sender.0 >= self.sender.1
+    }
+
+    /// Whether all that fits comes from a few hosts, by whose names a sealed partition has an index.
+    pub(crate) fn has_host(&self, names: &Names) -> bool {
+        let is_few = |part: &Expr| match part {
+            Expr::Term(term @ Term::Word(WordField::Hostname, _)) => {
+                let hosts = names.of(WordField::Hostname, term);
+                hosts.is_some_and(|hosts| hosts.len() <= FEW_HOSTS)
+            }
+            Expr::Every | Expr::And(_) | Expr::Or(_) | Expr::Not(_) | Expr::Term(_) => false,
+        };
+        match &self.rest {
+            Expr::And(parts) => parts.iter().any(is_few),
+            one => is_few(one),
+        }
     }
 
     /// The columns of the minute rollup that count exactly what is asked for; `None` where it does not say.
@@ -234,6 +252,21 @@ mod tests {
         );
         assert_eq!(counted("severity:err x"), None);
         assert_eq!(counted("time>-1h"), None);
+    }
+
+    #[test]
+    fn an_index_of_hosts_serves_few_of_them() {
+        let hosts = (0..9).map(|number| format!("web{number}")).collect();
+        let names = Names::new(hosts, Vec::new(), Vec::new());
+        for (text, serves) in [
+            ("host:web1 severity>=err", true),
+            ("host:(web1, WEB2)", true),
+            ("host:web*", false),
+            ("host:web1 OR app:x", false),
+            ("-host:web1", false),
+        ] {
+            assert_eq!(plan(text).has_host(&names), serves, "{text}");
+        }
     }
 
     #[test]
