@@ -15,6 +15,7 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Args;
 use event::{Severity, Timestamp};
+use query::FieldNames;
 use service::exit;
 use settings::{Settings, StoreSettings, units};
 use store::{End, Found, Order, SearchRequest, Selection, Store};
@@ -94,16 +95,12 @@ impl SearchArgs {
     /// Runs it.
     #[must_use]
     pub(crate) fn main(&self) -> ExitCode {
-        let question = match Question::read(&self.words, self.severity) {
+        let question = match Question::read(&self.words, self.severity, FieldNames::default()) {
             Ok(question) => question,
             Err(problem) => return command::usage("search", &problem),
         };
-        for notice in &question.notices {
-            eprintln!("logferry: {notice}");
-        }
-        let request = self.request(question);
         command::run_to_code(&self.settings, async |settings| {
-            match self.search(&settings, request).await {
+            match self.search(&settings, question).await {
                 Err(error) if is_broken_pipe(&error) => Ok(exit::CLEAN),
                 searched => searched,
             }
@@ -129,11 +126,25 @@ impl SearchArgs {
         }
     }
 
-    async fn search(&self, settings: &Settings, request: SearchRequest) -> anyhow::Result<u8> {
+    async fn search(&self, settings: &Settings, mut question: Question) -> anyhow::Result<u8> {
         if let StoreSettings::Sqlite(sqlite) = &settings.store {
             command::expect_data(settings, &sqlite.dir)?;
         }
         let store = Store::connect(&settings.store).context("open the store")?;
+        if question.wants_names {
+            let fields = store.field_names().await.context("look up the fields")?;
+            question = match Question::read(&self.words, self.severity, fields) {
+                Ok(question) => question,
+                Err(problem) => {
+                    command::usage("search", &problem);
+                    return Ok(exit::USAGE);
+                }
+            };
+        }
+        for notice in &question.notices {
+            eprintln!("logferry: {notice}");
+        }
+        let request = self.request(question);
         let mut show = Show::new(self.json, self.color.is_on());
         let mut out = BufWriter::new(io::stdout().lock());
         let done = if self.follow {
@@ -259,7 +270,8 @@ mod tests {
         let args = Cli::try_parse_from(args)
             .map_err(|error| error.to_string())?
             .search;
-        Question::read(&args.words, args.severity).map(|question| args.request(question))
+        Question::read(&args.words, args.severity, FieldNames::default())
+            .map(|question| args.request(question))
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use event::{Severity, Timestamp};
 use jiff::tz::TimeZone;
-use query::{Options, Problem, Query, parse};
+use query::{Code, FieldNames, Options, Problem, Query, parse};
 
 use crate::terminal::push_visible;
 
@@ -14,13 +14,21 @@ pub(super) struct Question {
     pub(super) now: Timestamp,
     /// What is worth saying about it.
     pub(super) notices: Vec<String>,
+    /// A term may name a custom field without `fields.` before it; the store knows which there are.
+    pub(super) wants_names: bool,
 }
 
 impl Question {
-    /// Reads `words`, joined, and `severity` or worse besides. The error is for people.
-    pub(super) fn read(words: &[String], severity: Option<Severity>) -> Result<Self, String> {
+    /// Reads `words`, joined, and `severity` or worse besides; `fields` may be named without `fields.`. The error is for
+    /// people.
+    pub(super) fn read(
+        words: &[String],
+        severity: Option<Severity>,
+        fields: FieldNames,
+    ) -> Result<Self, String> {
         let text = words.join(" ");
         let options = Options {
+            fields,
             zone: TimeZone::system(),
             ..Options::default()
         };
@@ -34,6 +42,10 @@ impl Question {
         Ok(Self {
             query,
             now: options.now,
+            wants_names: parsed
+                .notices
+                .iter()
+                .any(|notice| notice.code == Code::UnknownField),
             notices: parsed.notices.iter().map(|notice| said(&text, notice)).collect(),
         })
     }
@@ -89,7 +101,7 @@ mod tests {
 
     fn told(words: &[&str]) -> String {
         let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
-        Question::read(&words, None).expect_err("is a mistake")
+        Question::read(&words, None, FieldNames::default()).expect_err("is a mistake")
     }
 
     #[test]
@@ -97,7 +109,7 @@ mod tests {
         assert_eq!(
             told(&["\u{1f980}", "severity:wrn", "x"]),
             "the query has a mistake\n  \u{1f980} severity:wrn x\n             ^^^\n\
-             wrn is not a severity. Try: \u{1f980} severity:warn x"
+             wrn is not a severity. Did you mean warn? Try: \u{1f980} severity:warn x"
         );
         assert!(
             told(&["a", "OR"]).contains("  a OR\n    ^^\n"),
@@ -106,18 +118,19 @@ mod tests {
         );
         let shown = told(&["\u{1b}[31m", "severity:wrn"]);
         assert!(!shown.contains('\u{1b}'), "{shown:?}");
-        assert!(shown.contains("\n                   ^^^\n"), "{shown:?}");
+        assert!(shown.contains("\n                    ^^^\n"), "{shown:?}");
     }
 
     #[test]
     fn what_may_be_a_mistake_is_told() {
-        let question = Question::read(&["a or hostnme:b".to_owned()], None).expect("can run");
-        assert_eq!(question.notices.len(), 2, "{:?}", question.notices);
-        assert!(
-            question.notices[0].contains("Try: a OR hostnme:b"),
-            "{:?}",
-            question.notices
-        );
-        assert!(question.notices[1].contains("hostname"), "{:?}", question.notices);
+        let words = ["long or hostnme:b status:500".to_owned()];
+        let question = Question::read(&words, None, FieldNames::default()).expect("can run");
+        assert!(question.wants_names);
+        let told = question.notices.join("\n");
+        assert!(told.contains("Try: long OR hostnme:b"), "{told}");
+        assert!(told.contains("Try: long or hostname:b"), "{told}");
+        assert!(told.contains("status"), "{told}");
+        let question = Question::read(&words, None, FieldNames::new(["status"])).expect("can run");
+        assert!(question.query.canonical().contains("fields.status:500"));
     }
 }

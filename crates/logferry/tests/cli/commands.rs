@@ -277,7 +277,7 @@ fn search_finds(fixture: &Fixture, settings: &[&str]) {
     assert_eq!(messages(&["refused", "ready"]), Vec::<String>::new(), "all words");
     assert_eq!(messages(&["\"refused by\""]), [all[0]]);
     assert_eq!(messages(&["refused", "OR", "ready"]), [all[2], all[0]]);
-    assert_eq!(messages(&["app:nginx", "--", "-refused"]), [all[2]]);
+    assert_eq!(messages(&["app:nginx -refused"]), [all[2]]);
     assert_eq!(messages(&["/f[u]ll/", "host:web*"]), [all[1]]);
     assert_eq!(messages(&["hostname:web02"]), [all[1]]);
     assert_eq!(

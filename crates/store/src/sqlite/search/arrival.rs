@@ -186,6 +186,10 @@ impl Searching<'_> {
             let Some(window) = walk.window() else {
                 return Ok(());
             };
+            // A small window may be over before SQLite asks whether to go on.
+            if tally.time_left().is_none() {
+                return Err(Stop::Interrupted);
+            }
             tally.reads(false);
             let began = Instant::now();
             self.window(&mut statement, &by_time.params, within(window.range), file, tally)?;
