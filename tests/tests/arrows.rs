@@ -72,6 +72,7 @@ const SERVICES: &[&str] = &[
     "parser",
     "shipper-pgsql",
     "shipper-fs",
+    "web",
 ];
 
 /// May use everything: the command that people type runs all services in one process.
@@ -117,7 +118,13 @@ const OWNED: &[(&str, &[&str], &str)] = &[
         &["web"],
         "one HTTP application; metrics and health are plain hyper",
     ),
-    ("hyper", &["service"], "one HTTP server for metrics and health"),
+    (
+        "hyper",
+        &["service", "web"],
+        "one HTTP server for metrics and health; the pages bound how long a request's head may take",
+    ),
+    ("askama", &["web"], "HTML has one home"),
+    ("argon2", &["web"], "passwords have one home"),
     ("vrl", &["rules"], "the rule language has one home"),
     (
         "rules",

@@ -71,6 +71,7 @@ async fn run(settings: Settings, file: Option<PathBuf>, ctx: Context) -> anyhow:
     tracing::info!(version = env!("CARGO_PKG_VERSION"), settings = shown, "starting");
     // Sockets first: a busy port is the commonest mistake, and leaves nothing behind.
     let server = Server::bind(&settings.syslog_server)?.with_rescue(&settings.broker, &settings.rescue)?;
+    let pages = web::Server::bind(&settings.web)?;
     let data_dir = DataDir::open_if_used(&settings)?;
     let broker = Broker::connect(&settings.broker, "logferry run")
         .await
@@ -89,10 +90,12 @@ async fn run(settings: Settings, file: Option<PathBuf>, ctx: Context) -> anyhow:
         data_dir: data_dir.as_ref().map(DataDir::path),
         file: file.as_deref(),
         http_addr: ctx.http_addr(),
+        pages: pages.as_ref().map(web::Server::url),
     });
     let is_for_people = settings.service.log_format == LogFormat::Text;
     let dead = dead_socket(&settings, data_dir.as_ref());
-    let stages = stages(settings, server, &broker, &store, &ctx, dead);
+    let sockets = Sockets { server, pages, dead };
+    let stages = stages(settings, sockets, &broker, &store, &ctx);
     let ended = if is_for_people {
         greet_when_ready(stages, &greeting, &ctx).await
     } else {
@@ -139,17 +142,28 @@ async fn greet_when_ready(
     stages.await
 }
 
+/// What is bound before anything runs.
+struct Sockets {
+    server: Server,
+    pages: Option<web::Server>,
+    dead: Option<DeadSocket>,
+}
+
 /// Runs all stages until `stop`. One that ends before it stops the others.
 async fn stages(
     settings: Settings,
-    server: Server,
+    sockets: Sockets,
     broker: &Broker,
     store: &Store,
     ctx: &Context,
-    dead: Option<DeadSocket>,
 ) -> anyhow::Result<()> {
+    let Sockets { server, pages, dead } = sockets;
     let _pulses = pulses(&settings, broker, ctx);
     let mut stages = JoinSet::new();
+    if let Some(pages) = pages {
+        let (pages_store, pages_broker, pages_ctx) = (store.clone(), broker.clone(), ctx.clone());
+        stages.spawn(async move { ("web", pages.run(pages_store, pages_broker, pages_ctx).await) });
+    }
     if let Some(dead) = dead {
         let (broker, stop) = (broker.clone(), ctx.stop.clone());
         stages.spawn(async move {
@@ -215,6 +229,9 @@ fn pulses(settings: &Settings, broker: &Broker, ctx: &Context) -> Vec<AbortOnDro
     }
     if !settings.shipper_fs.destinations.is_empty() {
         stages.push(shipper_fs::PULSE);
+    }
+    if settings.web.address.is_some() {
+        stages.push(web::PULSE);
     }
     let start = |pulse: Pulse| {
         let speaker = broker.clone();

@@ -35,7 +35,7 @@ pub use crate::model::{
     ListenerSettings, LogFormat, MultilineSettings, ParserSettings, PostgresSettings, ProgramSettings,
     Protocol, RawPolicy, RescueDurability, RescueFileSettings, RescueKind, RescueRedisSettings,
     RescueSettings, RouteSettings, ServiceSettings, Settings, ShipperFsSettings, ShipperPgsqlSettings,
-    SqliteSettings, StoreSettings, TlsServerSettings, UpkeepSettings, WhenFull,
+    SqliteSettings, StoreSettings, TlsServerSettings, UpkeepSettings, WebSettings, WhenFull,
 };
 pub use crate::problem::{Place, Problem, Problems};
 pub use crate::secret::Secret;

@@ -30,6 +30,8 @@ pub struct Settings {
     pub shipper_fs: ShipperFsSettings,
     /// `[collector]`.
     pub collector: CollectorSettings,
+    /// `[web]`.
+    pub web: WebSettings,
 }
 
 /// What every process has in common.
@@ -567,4 +569,19 @@ pub struct CollectorSettings {
     pub claim_timeout: Duration,
     /// `poll_interval`: how often an empty rescue queue is looked at.
     pub poll_interval: Duration,
+}
+
+/// `[web]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebSettings {
+    /// `address` of the pages; `None` for `"off"`.
+    pub address: Option<SocketAddr>,
+    /// `public_url`: the scheme and authority that people type, without a `/` at the end.
+    pub public_url: Option<String>,
+    /// `connections_max` at a time.
+    pub connections_max: usize,
+    /// `search_budget`: a search stops after this.
+    pub search_budget: Duration,
+    /// `session_age_max`: who signed in must do so again after this.
+    pub session_age_max: Duration,
 }

@@ -4,6 +4,7 @@ mod contradictions;
 mod harvest;
 mod rescue;
 mod shippers;
+mod web;
 
 use std::{
     collections::BTreeMap,
@@ -25,13 +26,14 @@ use crate::{
 };
 
 /// Sections of services that can be processes of their own, and the names of those.
-pub(crate) const SERVICES: [(&str, &str); 6] = [
+pub(crate) const SERVICES: [(&str, &str); 7] = [
     ("syslog_server", "syslog-server"),
     ("harvest", "harvest"),
     ("parser", "parser"),
     ("shipper_pgsql", "shipper-pgsql"),
     ("shipper_fs", "shipper-fs"),
     ("collector", "collector"),
+    ("web", "web"),
 ];
 
 impl Settings {
@@ -76,6 +78,7 @@ fn read(reader: &Reader<'_>, file: Option<&Path>) -> Settings {
         shipper_pgsql: shippers::pgsql(&reader.section("shipper_pgsql"), &reader.section("store")),
         shipper_fs: shippers::fs(&reader.section("shipper_fs")),
         collector: rescue::collector(&reader.section("collector")),
+        web: web::web(&reader.section("web")),
         data_dir,
     }
 }

@@ -1,5 +1,6 @@
 //! What every store must do, run on SQLite and on PostgreSQL; and what only PostgreSQL has to do.
 
+mod accounts;
 mod appending;
 mod fixture;
 mod postgres;
@@ -35,6 +36,10 @@ macro_rules! on_every_store {
 }
 
 on_every_store! {
+    accounts:
+        an_invitation_makes_one_user,
+        sessions_open_and_end,
+        tokens_go_with_their_user;
     appending:
         a_repeated_batch_is_not_written_twice,
         a_group_with_new_and_repeated_batches_adds_the_new_ones,

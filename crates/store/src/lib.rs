@@ -30,6 +30,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod accounts;
 mod append;
 #[cfg(test)]
 mod contract;
@@ -56,6 +57,7 @@ use tokio::sync::{Mutex, Semaphore, SemaphorePermit, mpsc};
 use crate::{postgres::Postgres, sqlite::Sqlite, summary::Admission};
 
 pub use crate::{
+    accounts::{Accepted, Accounts, Invitation, SecretHash, Session, Token, User},
     append::{Appended, RefusedRow, Written},
     error::{ConnectError, SchemaFound, Source, StoreError},
     group::{Group, Place},

@@ -1,5 +1,6 @@
 //! The store that many processes share: PostgreSQL, through a pool of connections.
 
+mod accounts;
 mod append;
 mod catalogue;
 mod figures;

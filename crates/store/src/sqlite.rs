@@ -1,6 +1,7 @@
 //! The store of one machine: a SQLite file for each day, one thread that writes, and readers that do not wait for
 //! it, in this process or another.
 
+mod accounts;
 mod figures;
 mod file;
 mod functions;
@@ -20,7 +21,7 @@ use parking_lot::Mutex;
 use settings::SqliteSettings;
 use tokio::sync::{mpsc, oneshot};
 
-use self::{file::Day, writer::Writer};
+use self::{accounts::AccountsFile, file::Day, writer::Writer};
 use crate::{
     append::Appended,
     error::{ConnectError, StoreError},
@@ -35,6 +36,7 @@ const WAITING_GROUPS_MAX: usize = 4;
 pub(crate) struct Sqlite {
     dir: PathBuf,
     writer: Mutex<Handle>,
+    accounts: AccountsFile,
 }
 
 /// The writer's thread, started by the first group.
@@ -58,6 +60,7 @@ impl Sqlite {
         Ok(Self {
             dir: settings.dir.clone(),
             writer: Mutex::new(Handle::NotStarted),
+            accounts: AccountsFile::default(),
         })
     }
 

@@ -89,6 +89,7 @@ struct Inputs {
     relp: u16,
     tcp: u16,
     udp: u16,
+    web: u16,
 }
 
 impl Pipeline {
@@ -116,6 +117,7 @@ impl Pipeline {
             relp: free_port(),
             tcp: free_port(),
             udp: free_port(),
+            web: free_port(),
         };
         let services = Service::ALL.into_iter().chain([Service::Harvest, Service::Run]);
         let health = services.map(|service| (service, free_port())).collect();
@@ -168,6 +170,12 @@ impl Pipeline {
     #[must_use]
     pub fn udp(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.inputs.udp).into()
+    }
+
+    /// Where `logferry run` serves its pages.
+    #[must_use]
+    pub fn web(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.inputs.web).into()
     }
 
     /// Runs `logferry` with these arguments and this pipeline's settings.

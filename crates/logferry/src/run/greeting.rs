@@ -16,6 +16,8 @@ pub(super) struct Facts<'a> {
     pub(super) data_dir: Option<&'a Path>,
     pub(super) file: Option<&'a Path>,
     pub(super) http_addr: Option<SocketAddr>,
+    /// The address of the pages.
+    pub(super) pages: Option<String>,
 }
 
 pub(super) fn text(facts: &Facts<'_>) -> String {
@@ -48,6 +50,7 @@ pub(super) fn text(facts: &Facts<'_>) -> String {
         Some(addr) => line("metrics", &format!("http://{addr}/metrics")),
         None => line("metrics", "off"),
     }
+    line("pages", facts.pages.as_deref().unwrap_or("off"));
     if let Some(send) = facts.listening.iter().find_map(send) {
         write!(
             text,
@@ -146,6 +149,7 @@ mod tests {
             data_dir: Some(Path::new("/home/me/my data")),
             file: None,
             http_addr: settings.service.http_addr,
+            pages: Some("http://127.0.0.1:8080".to_owned()),
         };
         let text = text(&facts);
         let (facts, how) = text
@@ -156,7 +160,8 @@ mod tests {
             "Logferry runs.\n\
              \x20 listening relp 127.0.0.1:2514, tcp+tls 0.0.0.0:6514, tcp 0.0.0.0:5514\n\
              \x20 data      /home/me/my data\n\
-             \x20 metrics   http://127.0.0.1:9600/metrics\n"
+             \x20 metrics   http://127.0.0.1:9600/metrics\n\
+             \x20 pages     http://127.0.0.1:8080\n"
         );
         let how: Vec<_> = how.lines().collect();
         assert_eq!(how[0], "  logger -n 127.0.0.1 -P 5514 --tcp 'hello from me'");

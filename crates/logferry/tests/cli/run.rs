@@ -12,7 +12,7 @@ use testkit::eventually;
 use crate::fixture::{Fixture, PATIENCE, Running};
 
 /// Ports that the system chooses, so that tests run side by side.
-const FREE_PORTS: [&str; 8] = [
+const FREE_PORTS: [&str; 10] = [
     "--set",
     "syslog_server.listener.relp.address=127.0.0.1:0",
     "--set",
@@ -21,6 +21,8 @@ const FREE_PORTS: [&str; 8] = [
     "syslog_server.listener.udp.address=127.0.0.1:0",
     "--set",
     "service.http_addr=127.0.0.1:0",
+    "--set",
+    "web.address=127.0.0.1:0",
 ];
 
 /// A `logferry run` that has said where it listens.

@@ -139,6 +139,13 @@ fn addresses(reader: &Reader<'_>, settings: &Settings) {
             is_http: false,
         });
     }
+    bound.extend(settings.web.address.map(|addr| Bound {
+        section: reader.section("web"),
+        key: "address",
+        addr,
+        is_udp: false,
+        is_http: false,
+    }));
     for (index, later) in bound.iter().enumerate() {
         for earlier in bound
             .iter()

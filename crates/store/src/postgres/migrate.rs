@@ -11,9 +11,10 @@ use super::{
 use crate::error::{SchemaFound, StoreError};
 
 /// The versions, from 1, in order. What is released is never changed; what changes is a new version.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("migrations/0001_events.sql"),
     include_str!("migrations/0002_upkeep.sql"),
+    include_str!("migrations/0003_accounts.sql"),
 ];
 
 /// `server_version_num` of the oldest PostgreSQL that will do.
@@ -94,7 +95,7 @@ impl Postgres {
     }
 }
 
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 
 /// What to do about the missing extension.
 const WITHOUT_TRIGRAMS: &str = "; text is searched without an index, since the extension pg_trgm is missing: install \

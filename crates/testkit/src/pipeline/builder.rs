@@ -109,7 +109,7 @@ impl Builder {
     /// The whole `logferry.toml`.
     pub(super) fn to_toml(&self, dir: &Path, inputs: Inputs, health: &BTreeMap<Service, u16>) -> String {
         let dir = dir.display();
-        let Inputs { relp, tcp, udp } = inputs;
+        let Inputs { relp, tcp, udp, web } = inputs;
         let http = |service: Service| {
             let port = health.get(&service).copied().unwrap_or_default();
             format!("http_addr = \"127.0.0.1:{port}\"")
@@ -162,6 +162,8 @@ address = "127.0.0.1:{udp}"
 [shipper_pgsql]
 {pgsql}
 {rows}
+[web]
+address = "127.0.0.1:{web}"
 [shipper_fs]
 {files}
 {destination}

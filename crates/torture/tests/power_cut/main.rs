@@ -63,7 +63,7 @@ impl Installation {
         let disk = dir.join("disk");
         fs::create_dir_all(&disk).unwrap();
         let settings = format!(
-            "data_dir = {disk:?}\n[service]\nhttp_addr = \"127.0.0.1:{http}\"\n\
+            "data_dir = {disk:?}\n[service]\nhttp_addr = \"127.0.0.1:{http}\"\n[web]\naddress = \"off\"\n\
              [[syslog_server.listener]]\nname = \"relp\"\nprotocol = \"relp\"\naddress = \"127.0.0.1:{relp}\"\n\
              [[shipper_fs.destination]]\nname = \"events\"\ndir = \"{}/files\"\npath = \"events.jsonl\"\n",
             disk.display()

@@ -1,0 +1,45 @@
+//! The web pages and the HTTP API: what is in the store and what goes on, for people with a browser and for programs.
+//! Reads; the only things it writes are accounts, sessions and tokens, and what people order on a page.
+//!
+//! The pages are HTML that works without JavaScript; the modules in `assets/` only add. Everything is in the binary.
+//! Each kind of page is a module with `routes()`; [`Server`] puts them behind one guard, which knows who asks and what
+//! they may, and one set of headers, which lets nothing but our own files run.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let mut settings = settings::Settings::default().web;
+//! settings.address = Some(([127, 0, 0, 1], 0).into());
+//! let server = web::Server::bind(&settings)?.expect("an address is set");
+//! assert!(server.url().starts_with("http://127.0.0.1:"));
+//! # Ok::<(), anyhow::Error>(())
+//! # })?;
+//! # Ok::<(), anyhow::Error>(())
+//! ```
+
+mod accounts;
+mod api;
+mod assets;
+mod cookie;
+mod guard;
+mod headers;
+mod html;
+mod number;
+mod problem;
+mod search;
+mod server;
+mod shell;
+mod state;
+mod stream;
+mod time;
+
+pub use crate::server::Server;
+
+/// The name of the service, and of its part in `/readyz`.
+pub const STAGE: &str = "web";
+
+/// Its heartbeat.
+pub const PULSE: service::Pulse = service::Pulse {
+    service: STAGE,
+    version: env!("CARGO_PKG_VERSION"),
+    measures: &[],
+};

@@ -1,0 +1,175 @@
+//! A server that runs, and the little of a browser that the tests need.
+
+use std::{fmt::Write as _, net::SocketAddr, time::Duration};
+
+use broker::{Broker, Topology};
+use service::Context;
+use settings::{BrokerSettings, Settings, SqliteSettings, StoreSettings, WebSettings};
+use store::Store;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    task::JoinHandle,
+};
+
+/// The pages, served.
+pub(crate) struct Pages {
+    pub(crate) addr: SocketAddr,
+    pub(crate) store: Store,
+    ctx: Context,
+    broker: Broker,
+    running: JoinHandle<anyhow::Result<()>>,
+    _folder: TempDir,
+}
+
+impl Pages {
+    pub(crate) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With other settings than the usual.
+    pub(crate) async fn with(change: impl FnOnce(&mut WebSettings)) -> Self {
+        let folder = tempfile::tempdir().expect("makes a folder");
+        let broker = BrokerSettings::Embedded {
+            dir: folder.path().join("queues"),
+            queue_bytes_max: 1 << 30,
+            delivery_limit: 20,
+        };
+        let broker = Broker::connect(&broker, "test").await.expect("opens the queues");
+        broker.declare(&Topology::new([])).await.expect("declares");
+        let dir = folder.path().join("store");
+        let store = Store::connect(&StoreSettings::Sqlite(SqliteSettings {
+            dir,
+            searches_max: 32,
+        }))
+        .expect("is a store");
+        store.migrate().await.expect("migrates");
+        let mut settings = Settings::default().web;
+        settings.address = Some(([127, 0, 0, 1], 0).into());
+        change(&mut settings);
+        let server = web::Server::bind(&settings).expect("binds").expect("is on");
+        let addr = server.addr();
+        let ctx = Context::new(Duration::from_secs(5));
+        let running = tokio::spawn(server.run(store.clone(), broker.clone(), ctx.clone()));
+        ctx.health.until_ready().await;
+        Self {
+            addr,
+            store,
+            ctx,
+            broker,
+            running,
+            _folder: folder,
+        }
+    }
+
+    /// Ends it, which must not take long nor fail.
+    pub(crate) async fn stop(self) {
+        self.ctx.stop.cancel();
+        self.running.await.expect("does not panic").expect("ends well");
+        self.broker.close().await;
+        self.store.close().await;
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[], "").await
+    }
+
+    /// A form, as a page of ours sends it.
+    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], form: &str) -> Answer {
+        let kind = ("Content-Type", "application/x-www-form-urlencoded");
+        self.ask("POST", path, &[&[kind], headers].concat(), form).await
+    }
+
+    pub(crate) async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            write!(request, "Host: {}\r\n", self.addr).expect("writes");
+        }
+        for (name, value) in headers {
+            write!(request, "{name}: {value}\r\n").expect("writes");
+        }
+        write!(request, "Content-Length: {}\r\n\r\n{body}", body.len()).expect("writes");
+        self.raw(request.as_bytes()).await
+    }
+
+    /// Bytes as they are.
+    pub(crate) async fn raw(&self, request: &[u8]) -> Answer {
+        let mut stream = TcpStream::connect(self.addr).await.expect("connects");
+        stream.write_all(request).await.expect("sends");
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.expect("reads");
+        Answer::new(&bytes)
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    fn new(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let (head, body) = text.split_once("\r\n\r\n").expect("has a head");
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+        Self {
+            status: status.expect("has a status"),
+            head: head.to_owned(),
+            body: if is_chunked {
+                unchunked(bytes)
+            } else {
+                body.to_owned()
+            },
+        }
+    }
+
+    /// The header `name`.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            found.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    /// What a form of this page carries.
+    pub(crate) fn csrf(&self) -> &str {
+        let (_, after) = self.body.split_once("data-csrf=\"").expect("has a token");
+        after.split('"').next().expect("ends")
+    }
+
+    /// The cookie that it sets, as it goes back.
+    pub(crate) fn cookie(&self) -> &str {
+        let cookie = self.header("set-cookie").expect("sets a cookie");
+        cookie.split(';').next().expect("has a value")
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+}
+
+fn unchunked(bytes: &[u8]) -> String {
+    let start = bytes
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .expect("has a head")
+        + 4;
+    let mut rest = &bytes[start..];
+    let mut body = Vec::new();
+    while let Some(end) = rest.windows(2).position(|two| two == b"\r\n") {
+        let size = std::str::from_utf8(&rest[..end])
+            .ok()
+            .and_then(|text| usize::from_str_radix(text, 16).ok());
+        let Some(size) = size.filter(|size| *size > 0 && rest.len() >= end + 2 + size) else {
+            break;
+        };
+        body.extend_from_slice(&rest[end + 2..end + 2 + size]);
+        rest = rest.get(end + 4 + size..).unwrap_or_default();
+    }
+    String::from_utf8_lossy(&body).into_owned()
+}
