@@ -2,6 +2,7 @@
 //! SQL text.
 
 pub(crate) mod around;
+pub(crate) mod bars;
 pub(crate) mod facets;
 pub(crate) mod figures;
 pub(crate) mod names;

@@ -12,7 +12,8 @@ use crate::{
     error::StoreError,
     search::{
         Clock, SearchError,
-        figures::{Bars, Counted, Counting},
+        bars::{Bars, Counted},
+        figures::Counting,
         plan::{Plan, Range, Texts},
         sql::{self, Dialect},
         windows::MINUTE_MICROS,

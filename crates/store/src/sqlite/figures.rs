@@ -20,7 +20,8 @@ use crate::{
     error::StoreError,
     search::{
         Clock, SearchError,
-        figures::{Bars, Counted, Counting},
+        bars::{Bars, Counted},
+        figures::Counting,
         plan::Range,
         sql::{self, Dialect, FALSE},
         windows::MINUTE_MICROS,
