@@ -95,7 +95,8 @@ fn defaults() {
             Some(9602),
             Some(9604),
             Some(9603),
-            Some(9601)
+            Some(9601),
+            Some(9606)
         ],
         "by name"
     );
