@@ -11,7 +11,7 @@
 //!
 //! # let folder = tempfile::tempdir()?;
 //! # let settings = settings::StoreSettings::Sqlite(settings::SqliteSettings { dir: folder.path().to_owned(), searches_max: 8 });
-//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 //! let store = Store::connect(&settings)?;
 //! store.migrate().await?;
 //!

@@ -183,6 +183,44 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn a_search_that_nobody_waits_for_stops() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::connect(&SqliteSettings {
+            dir: folder.path().to_owned(),
+            searches_max: 8,
+        })
+        .unwrap();
+        let day = file::Day::of(event::Timestamp::from_micros(0));
+        let conn = file::open_for_writing(&store.dir, day).unwrap();
+        conn.execute_batch(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) \
+             INSERT INTO events (seq, id, has_bom, peer_addr, listener, route) SELECT i, zeroblob(16), 0, '', '', '' FROM n; \
+             INSERT INTO rollup_minute VALUES (0, 0, 0, 0, 0, 0, 0, 0, 0, 20000)",
+        )
+        .unwrap();
+        let request = SearchRequest {
+            selection: crate::Selection {
+                query: query::parse("message:nowhere", &query::Options::default())
+                    .unwrap()
+                    .query,
+                ..crate::Selection::default()
+            },
+            ..SearchRequest::default()
+        };
+        for (is_waited_for, is_complete) in [(true, true), (false, false)] {
+            let (out, mut found) = tokio::sync::mpsc::channel(4);
+            if !is_waited_for {
+                found.close();
+            }
+            let end = store.search(&request, &out).await.unwrap();
+            assert!(
+                matches!(end, Found::End(end) if end.complete == is_complete),
+                "{end:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
     async fn what_stands_in_the_way_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("events");
