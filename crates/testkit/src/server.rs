@@ -11,8 +11,8 @@ use nix::sys::signal::Signal;
 
 use crate::guard::Guard;
 
-/// Starting takes 2 to 8 seconds; a busy machine with a cold disk may take ten times that.
-const START_MAX: Duration = Duration::from_secs(90);
+/// Starting takes 2 to 8 seconds. A machine that is busy with twenty other things may take thirty times that.
+const START_MAX: Duration = Duration::from_secs(240);
 /// A clean stop that takes longer is ended by SIGKILL.
 const STOP_MAX: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);

@@ -74,6 +74,14 @@ impl Balance {
         self.lost_rows == 0 && self.lost_lines == 0
     }
 
+    /// Before anybody has looked at dead letters.
+    pub(crate) fn without_letters(self) -> Self {
+        Self {
+            lost_letters: 0,
+            ..self
+        }
+    }
+
     /// At the end.
     pub(crate) fn is_even(&self) -> bool {
         self.is_all_there()
@@ -143,8 +151,9 @@ impl Ledger {
         stream.is_some_and(|stream| stream.messages.iter().all(|seen| seen.rows > 0 && seen.lines > 0))
     }
 
-    /// The first few messages that are lost or there too often, for people who look for the cause.
-    pub(crate) fn suspects(&self, count: usize) -> Vec<String> {
+    /// The first few messages that are lost or there too often, for people who look for the cause. Dead letters count when
+    /// they were looked at.
+    pub(crate) fn suspects(&self, count: usize, has_letters: bool) -> Vec<String> {
         let all = self.streams.iter().flat_map(|((round, driver), stream)| {
             (0..).zip(&stream.messages).map(move |(number, seen)| {
                 let key = Key {
@@ -155,21 +164,22 @@ impl Ledger {
                 (key, stream.duty, seen)
             })
         });
-        all.filter(|(_, duty, seen)| {
-            let is_lost = *duty == Duty::Owed && seen.sends > 0 && seen.is_lost();
-            is_lost
-                || [seen.rows, seen.lines, seen.letters]
-                    .iter()
-                    .any(|found| *found > seen.sends)
-        })
-        .take(count)
-        .map(|(key, _, seen)| {
-            format!(
-                "{key}: {:?}, sent {} times, {} rows, {} lines, {} dead letters",
-                seen.fate, seen.sends, seen.rows, seen.lines, seen.letters
-            )
-        })
-        .collect()
+        all.filter(|(_, _, seen)| has_letters || seen.fate != Fate::Dead)
+            .filter(|(_, duty, seen)| {
+                let is_lost = *duty == Duty::Owed && seen.sends > 0 && seen.is_lost();
+                is_lost
+                    || [seen.rows, seen.lines, seen.letters]
+                        .iter()
+                        .any(|found| *found > seen.sends)
+            })
+            .take(count)
+            .map(|(key, _, seen)| {
+                format!(
+                    "{key}: {:?}, sent {} times, {} rows, {} lines, {} dead letters",
+                    seen.fate, seen.sends, seen.rows, seen.lines, seen.letters
+                )
+            })
+            .collect()
     }
 }
 
@@ -257,7 +267,7 @@ mod tests {
         };
         assert_eq!(ledger.balance(None), balance);
         assert_eq!(ledger.balance(Some(2)), Balance::default());
-        assert_eq!(ledger.suspects(10).len(), 4);
+        assert_eq!(ledger.suspects(10, true).len(), 4);
         ledger.look_again(Place::Row, Some(1));
         assert_eq!(ledger.balance(None).lost_rows, 3);
     }
@@ -290,6 +300,6 @@ mod tests {
             assert!(ledger.found(key(relp, 3), Place::Letter));
         }
         assert_eq!(ledger.balance(None).duplicate_letters, 1);
-        assert_eq!(ledger.suspects(10).len(), 1);
+        assert_eq!(ledger.suspects(10, true).len(), 1);
     }
 }

@@ -78,11 +78,15 @@ pub(crate) async fn run(plan: Plan) -> anyhow::Result<Report> {
     let mut run = Run::new(plan, world);
     let outcome = run.all_rounds(began).await;
     run.report.took = began.elapsed();
+    let is_over = outcome.is_ok();
     if let Err(error) = outcome {
         run.report.problems.push(format!("{error:#}"));
+        // As it was at the end of each round; dead letters are looked at when all is over.
+        run.report.balance = run.ledger.balance(None).without_letters();
     }
     if !run.report.is_good() {
-        run.report.problems.extend(run.ledger.suspects(SUSPECTS));
+        let suspects = run.ledger.suspects(SUSPECTS, is_over);
+        run.report.problems.extend(suspects);
         run.world.keep_evidence(&run.plan.out)?;
     }
     Ok(run.report)
@@ -286,7 +290,6 @@ impl Run {
                 break;
             }
             if quiet_since.elapsed() > SETTLE_PATIENCE {
-                self.report.balance = self.ledger.balance(None);
                 bail!("what is owed is not there after {SETTLE_PATIENCE:?}");
             }
             sleep(LOOK).await;
