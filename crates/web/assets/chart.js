@@ -50,7 +50,7 @@ export function draw(chart, run) {
   const options = {
     width: Math.max(200, chart.clientWidth),
     height: 98,
-    padding: [4, 0, 0, 0],
+    padding: [8, 24, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: true, y: false, setScale: false } },
     scales: {
