@@ -83,8 +83,8 @@ const TOP: &str = "logferry";
 const TOOLS: &[(&str, &[&str], &str)] = &[
     (
         "bench",
-        &["broker", "event", "settings"],
-        "measures the grammar, and reads queues to see that every frame is there",
+        &["broker", "event", "query", "settings", "store"],
+        "measures the grammar and searching, and reads queues to see that every frame is there",
     ),
     ("torture", &[], "sees what a user sees"),
 ];

@@ -7,6 +7,7 @@ mod latency;
 mod parse;
 mod reference;
 mod rescue;
+mod search;
 mod soak;
 mod throughput;
 
@@ -48,6 +49,8 @@ pub(crate) enum Case {
     Backlog,
     /// RabbitMQ away: into Redis over RELP, beside into RabbitMQ, and back
     Rescue,
+    /// Searching a week of 10 million events in PostgreSQL and SQLite; only when named
+    Search,
     /// Rate and memory minute by minute over a long run; only when named
     Soak,
 }
@@ -56,7 +59,8 @@ impl Case {
     /// What runs when no case is named.
     pub(crate) fn usual() -> Vec<Self> {
         let all = Self::value_variants().iter().copied();
-        all.filter(|case| *case != Self::Soak).collect()
+        all.filter(|case| !matches!(case, Self::Search | Self::Soak))
+            .collect()
     }
 
     pub(crate) fn name(self) -> String {
@@ -73,7 +77,7 @@ impl Case {
     /// Of the figure that a run gives.
     pub(crate) fn unit(self) -> &'static str {
         match self {
-            Self::Latency => "ms",
+            Self::Latency | Self::Search => "ms",
             Self::Idle => "MB",
             _ => "/s",
         }
@@ -84,6 +88,7 @@ impl Case {
         let own = match self {
             Self::Relp | Self::Relp4 => 500_000,
             Self::Rabbitmq => 2_000_000,
+            Self::Search => 10_000_000,
             Self::Soak => 100_000_000,
             _ => 1_000_000,
         };
@@ -94,6 +99,11 @@ impl Case {
     pub(crate) fn disk_bytes(self, measuring: &MeasuringArgs) -> u64 {
         /// A row or a JSON line with its share of indexes and logs, beside the message in the queues.
         const OF_A_MESSAGE: u64 = 800;
+        /// A searchable event, which is of its own length, with its indexes and a log while they are built.
+        const OF_A_SEARCHABLE_EVENT: u64 = 1200;
+        if self == Self::Search {
+            return self.count(measuring) * OF_A_SEARCHABLE_EVENT;
+        }
         let size = u64::from(measuring.size);
         let messages = match self {
             Self::Parse | Self::Idle => 0,
@@ -120,6 +130,7 @@ impl Case {
             Self::Connections => 4 * (measuring.seconds + 4),
             Self::Backlog => 20 + measuring.backlog / 60_000,
             Self::Rescue => 30 + 3 * sending(60_000),
+            Self::Search => (120 + sending(15_000)) / u64::from(measuring.runs),
             Self::Soak => sending(100_000) / u64::from(measuring.runs),
         }
     }
@@ -139,6 +150,7 @@ impl Case {
             Self::Rescue => rescue::once(place, side).await,
             Self::Parse => parse::once(),
             Self::Idle => idle::once(place, side).await,
+            Self::Search => search::once(place, side).await,
             Self::Soak => soak::once(place, side).await,
         }
         .with_context(|| format!("measure {}", self.name()))
@@ -155,6 +167,7 @@ impl Case {
             Self::Rescue => rescue::measure(place, side).await,
             Self::Parse => parse::measure(place),
             Self::Idle => idle::measure(place, side).await,
+            Self::Search => search::measure(place, side).await,
             Self::Soak => soak::measure(place, side).await,
         }
         .with_context(|| format!("measure {}", self.name()))

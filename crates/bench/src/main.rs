@@ -8,6 +8,7 @@ mod arguments;
 mod case;
 mod check;
 mod compare;
+mod corpus;
 mod database;
 mod flamegraph;
 mod line;

@@ -389,7 +389,7 @@ pub(crate) const SECTIONS: &[Section] = &[
                 "seal_after",
                 time(secs(1), secs(30 * 86_400)),
                 Default("1h"),
-                "A partition (with SQLite: the file of a day) whose time is over for this long is sealed: it gets its indexes for text and fields, in the background. Rows that come later still go in.",
+                "A partition (with SQLite: the file of a day) whose time is over for this long is sealed: it gets its indexes for text and hosts, in the background. Rows that come later still go in.",
                 "Rows that waited in a rescue queue come before the indexes are there, which costs less.",
             ),
             key(

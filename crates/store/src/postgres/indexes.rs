@@ -14,20 +14,13 @@ pub(super) struct SealedIndex {
     pub(super) is_text: bool,
 }
 
-/// `fields` in lower case, since searches compare without case. Where two names differ in case only, the index has one of
-/// them.
-pub(super) const FOLDED_FIELDS: &str = "(lower(fields::text)::jsonb)";
-/// `structured_data` likewise.
-pub(super) const FOLDED_STRUCTURED_DATA: &str = "(lower(structured_data::text)::jsonb)";
-/// `tags` likewise.
-pub(super) const FOLDED_TAGS: &str = "logferry_folded(tags)";
-/// The sender's clock, or ours where the sender named no time.
-pub(super) const SENT_AT: &str = "coalesce(\"timestamp\", received_at)";
+/// The sender's clock, or ours where the sender named no time. The index is used by this very expression.
+const SENT_AT: &str = "coalesce(\"timestamp\", received_at)";
 
 const TEXT: &str = "text";
 
 /// In the order in which they are built.
-pub(super) fn all() -> [SealedIndex; 4] {
+pub(super) fn all() -> [SealedIndex; 3] {
     let index = |suffix, definition| SealedIndex {
         suffix,
         definition,
@@ -36,12 +29,6 @@ pub(super) fn all() -> [SealedIndex; 4] {
     [
         index("sent", format!("({SENT_AT}, id)")),
         index("host", "(hostname, received_at, id)".to_owned()),
-        index(
-            "named",
-            format!(
-                "USING gin ({FOLDED_FIELDS} jsonb_path_ops, {FOLDED_STRUCTURED_DATA} jsonb_path_ops, {FOLDED_TAGS})"
-            ),
-        ),
         index(TEXT, "USING gin (message gin_trgm_ops)".to_owned()),
     ]
 }

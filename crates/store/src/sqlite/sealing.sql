@@ -19,6 +19,9 @@ CREATE VIRTUAL TABLE IF NOT EXISTS message_index USING fts5(
     message, content = 'events', content_rowid = 'seq', tokenize = 'trigram', detail = 'none'
 );
 
+-- Larger pieces are sorted in memory than by default, and fewer have to be merged.
+INSERT INTO message_index (message_index, rank) VALUES ('hashsize', 33554432);
+
 CREATE TRIGGER IF NOT EXISTS message_added AFTER INSERT ON events
     WHEN NEW.seq <= (SELECT upto FROM index_state)
 BEGIN

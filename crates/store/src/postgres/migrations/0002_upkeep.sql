@@ -13,7 +13,3 @@ CREATE TABLE partition_upkeep (
 
 -- Severe events are few, so that this index costs little even while the partition is written.
 CREATE INDEX events_severe ON events (received_at) WHERE severity <= 3;
-
--- In lower case, as searches compare. Text arrays are the same text everywhere, but PostgreSQL promises that for no array.
-CREATE FUNCTION logferry_folded(text[]) RETURNS text[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    AS $$ SELECT lower($1::text)::text[] $$;
