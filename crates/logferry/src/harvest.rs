@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use broker::{Broker, BrokerState};
+use broker::{Broker, BrokerState, Topology};
 use clap::Args;
 use harvest::{Imported, Importer};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
@@ -29,7 +29,6 @@ use crate::{
     command::{self, DataArgs},
     init::declare,
     terminal::visible,
-    topology,
 };
 
 const EXAMPLES: &str = "\
@@ -104,7 +103,7 @@ impl HarvestArgs {
         let broker = Broker::connect(&settings.broker, "logferry harvest")
             .await
             .context("connect to the broker (broker.url)")?;
-        let topology = topology::of(settings)?;
+        let topology = Topology::of(settings)?;
         declare(&broker, &settings.broker, &topology).await?;
         let importer = Importer::open(settings, folder, &broker).await?;
         let is_whole = if is_embedded(settings) {

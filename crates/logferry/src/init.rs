@@ -12,7 +12,6 @@ use store::Store;
 use crate::{
     check,
     command::{self, DataArgs},
-    topology,
 };
 
 const EXAMPLES: &str = "\
@@ -66,7 +65,7 @@ impl InitArgs {
 }
 
 async fn broker(settings: &Settings) -> anyhow::Result<String> {
-    let topology = topology::of(settings)?;
+    let topology = Topology::of(settings)?;
     let broker = Broker::connect(&settings.broker, "logferry init")
         .await
         .context("connect to the broker")?;

@@ -13,7 +13,6 @@ mod run;
 mod search;
 mod send;
 mod terminal;
-mod topology;
 
 use std::process::ExitCode;
 

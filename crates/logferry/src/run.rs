@@ -5,7 +5,7 @@ mod greeting;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
-use broker::Broker;
+use broker::{Broker, Topology};
 use clap::Args;
 use service::{Context, DataDir, Loaded, ProcessArgs, Pulse, supervise};
 use settings::{BrokerSettings, LogFormat, Settings};
@@ -18,7 +18,6 @@ use crate::{
     check, command,
     dead::DeadSocket,
     init::{declare, migrate_context},
-    topology,
 };
 
 const EXAMPLES: &str = "\
@@ -77,7 +76,7 @@ async fn run(settings: Settings, file: Option<PathBuf>, ctx: Context) -> anyhow:
         .await
         .context("connect to the broker (broker.url)")?;
     ctx.metrics.collect(broker.collector());
-    declare(&broker, &settings.broker, &topology::of(&settings)?).await?;
+    declare(&broker, &settings.broker, &Topology::of(&settings)?).await?;
     let store = Store::connect(&settings.store).context("open the store (store.url)")?;
     store
         .migrate()
@@ -161,8 +160,9 @@ async fn stages(
     let _pulses = pulses(&settings, broker, ctx);
     let mut stages = JoinSet::new();
     if let Some(pages) = pages {
-        let (pages_store, pages_broker, pages_ctx) = (store.clone(), broker.clone(), ctx.clone());
-        stages.spawn(async move { ("web", pages.run(pages_store, pages_broker, pages_ctx).await) });
+        let (all, pages_store) = (settings.clone(), store.clone());
+        let (pages_broker, pages_ctx) = (broker.clone(), ctx.clone());
+        stages.spawn(async move { ("web", pages.run(all, pages_store, pages_broker, pages_ctx).await) });
     }
     if let Some(dead) = dead {
         let (broker, stop) = (broker.clone(), ctx.stop.clone());

@@ -1196,6 +1196,13 @@ pub(crate) const SECTIONS: &[Section] = &[
                 "Nobody waits longer for a page; most searches need a fraction of a second.",
             ),
             key(
+                "tails_max",
+                number(1, 100_000),
+                Default("200"),
+                "Live tails that may be open at a time, of all visitors. Each is a connection.",
+                "Leaves room for pages among the connections.",
+            ),
+            key(
                 "session_age_max",
                 time(secs(60), secs(366 * 86_400)),
                 Default("14d"),

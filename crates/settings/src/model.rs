@@ -582,6 +582,8 @@ pub struct WebSettings {
     pub connections_max: usize,
     /// `search_budget`: a search stops after this.
     pub search_budget: Duration,
+    /// `tails_max`: live tails that may be open at a time.
+    pub tails_max: usize,
     /// `session_age_max`: who signed in must do so again after this.
     pub session_age_max: Duration,
 }

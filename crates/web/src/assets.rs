@@ -39,6 +39,8 @@ const ASSETS: &[Asset] = &[
     asset!("search.js", JS),
     asset!("chart.js", JS),
     asset!("suggest.js", JS),
+    asset!("tail.js", JS),
+    asset!("pipeline.js", JS),
     // Of its npm package, as it is.
     asset!("uplot/uPlot.iife.min.js", JS),
     asset!("uplot/uPlot.min.css", CSS),

@@ -42,7 +42,7 @@ async fn run(settings: Settings, ctx: Context) -> anyhow::Result<()> {
     let _pulse = web::PULSE.start(&ctx, move |key, beat| speaker.announce(key, beat));
     tracing::info!(url = server.url(), "serving pages");
     ctx.started();
-    let ended = server.run(store.clone(), broker.clone(), ctx).await;
+    let ended = server.run(settings, store.clone(), broker.clone(), ctx).await;
     broker.close().await;
     store.close().await;
     ended

@@ -19,10 +19,11 @@ use store::SearchError;
 use crate::{problem::Problem, state::State};
 
 pub(crate) use self::{
-    ask::{Ask, Asked, Reading, write_cursor},
+    ask::{Ask, Asked, Reading, read_cursor, write_cursor},
     event::{Around, find, id, may_see, not_there},
     export::export,
     narrow::quoted,
+    row::Drawing,
 };
 
 pub(crate) fn routes() -> Router<State> {

@@ -19,7 +19,7 @@ use broker::Broker;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use service::Context;
-use settings::WebSettings;
+use settings::{Settings, WebSettings};
 use store::Store;
 use tokio::{
     net::TcpStream,
@@ -27,10 +27,13 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tower::ServiceExt as _;
 
-use crate::{STAGE, accounts, api, assets, guard, headers, problem::Problem, search, shell, state::State};
+use crate::{
+    STAGE, accounts, api, assets, dead, guard, headers, pipeline, problem::Problem, search, shell, sources,
+    state::State, tail,
+};
 
 /// A request's head is one small packet; who is slower than this wants to hold a connection.
 const HEADER_PATIENCE: Duration = Duration::from_secs(15);
@@ -94,9 +97,18 @@ impl Server {
     ///
     /// # Errors
     /// A socket that the runtime does not take.
-    pub async fn run(self, store: Store, broker: Broker, ctx: Context) -> anyhow::Result<()> {
+    pub async fn run(
+        self,
+        settings: Settings,
+        store: Store,
+        broker: Broker,
+        ctx: Context,
+    ) -> anyhow::Result<()> {
         let listener = tokio::net::TcpListener::from_std(self.listener).context("listen for the pages")?;
-        let state = State::new(self.settings.clone(), self.addr, store, broker, &ctx);
+        let state = State::new(settings, self.addr, store, broker, &ctx);
+        let state = state.context("name the queues")?;
+        let (hub, broker, stop) = (state.hub.clone(), state.broker.clone(), ctx.stop.clone());
+        let _hub = AbortOnDropHandle::new(tokio::spawn(hub.run(broker, stop)));
         state.begin().await;
         let health = ctx.health.component(STAGE);
         let stop = state.stop.clone();
@@ -171,6 +183,10 @@ pub(crate) fn router(state: State) -> Router {
         .merge(assets::routes())
         .merge(shell::routes())
         .merge(search::routes())
+        .merge(tail::routes())
+        .merge(pipeline::routes())
+        .merge(dead::routes())
+        .merge(sources::routes())
         .merge(api::routes())
         .merge(accounts::routes())
         .fallback(async |request: Request| Problem::no_page(request.uri().path()))

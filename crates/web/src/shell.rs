@@ -36,10 +36,17 @@ pub(crate) struct Entry {
 }
 
 /// The pages, in the order in which they stand.
-const ENTRIES: &[Entry] = &[Entry {
-    path: "/search",
-    name: "Search",
-}];
+const ENTRIES: &[Entry] = &[
+    entry("/search", "Search"),
+    entry("/tail", "Tail"),
+    entry("/pipeline", "Pipeline"),
+    entry("/dead-letters", "Dead letters"),
+    entry("/sources", "Sources"),
+];
+
+const fn entry(path: &'static str, name: &'static str) -> Entry {
+    Entry { path, name }
+}
 
 impl Shell {
     /// Of a request, with what the guard found out.

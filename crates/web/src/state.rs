@@ -2,41 +2,56 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use broker::Broker;
+use broker::{Broker, NameError, Topology};
 use service::Context;
-use settings::WebSettings;
+use settings::{Settings, WebSettings};
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::accounts::Accounts;
+use crate::{accounts::Accounts, dead::Desk, hub::Hub, pipeline::Fills, tail::Feed};
 
 /// Cheap to clone; every clone is the same.
 #[derive(Debug, Clone)]
 pub(crate) struct State {
     pub(crate) settings: Arc<WebSettings>,
+    /// Of the whole installation, as this process has them.
+    pub(crate) all: Arc<Settings>,
     pub(crate) store: Store,
     pub(crate) broker: Broker,
     pub(crate) accounts: Arc<Accounts>,
+    /// What services tell.
+    pub(crate) hub: Hub,
+    /// How full the queues are.
+    pub(crate) fills: Fills,
+    /// What the parser publishes.
+    pub(crate) feed: Feed,
+    pub(crate) desk: Desk,
     /// Answers without an end must end when this is cancelled.
     pub(crate) stop: CancellationToken,
 }
 
 impl State {
     pub(crate) fn new(
-        settings: WebSettings,
+        settings: Settings,
         addr: SocketAddr,
         store: Store,
         broker: Broker,
         ctx: &Context,
-    ) -> Self {
-        let accounts = Accounts::new(&settings, addr, store.clone());
-        Self {
-            settings: Arc::new(settings),
+    ) -> Result<Self, NameError> {
+        let accounts = Accounts::new(&settings.web, addr, store.clone());
+        let topology = Topology::of(&settings)?;
+        Ok(Self {
+            settings: Arc::new(settings.web.clone()),
             store,
-            broker,
             accounts: Arc::new(accounts),
+            hub: Hub::default(),
+            fills: Fills::new(broker.clone(), &topology),
+            feed: Feed::new(broker.clone(), topology, settings.web.tails_max),
+            desk: Desk::new(broker.clone(), settings.data_dir.clone()),
+            broker,
+            all: Arc::new(settings),
             stop: ctx.stop.clone(),
-        }
+        })
     }
 
     /// At the start: says what is missing. The pages are there all the same, and tell it to whoever opens them.

@@ -8,6 +8,7 @@ pub(super) fn web(section: &Section<'_>) -> WebSettings {
         public_url: public_url(section),
         connections_max: section.number("connections_max"),
         search_budget: section.duration("search_budget"),
+        tails_max: section.number("tails_max"),
         session_age_max: section.duration("session_age_max"),
     }
 }

@@ -346,7 +346,7 @@ pub(crate) fn write_cursor(cursor: Cursor) -> String {
     format!("{}.{}", cursor.time.as_micros(), cursor.id.as_uuid().simple())
 }
 
-fn read_cursor(text: &str) -> Option<Cursor> {
+pub(crate) fn read_cursor(text: &str) -> Option<Cursor> {
     let (time, id) = text.split_once('.')?;
     Some(Cursor {
         time: Timestamp::from_micros(time.parse().ok()?),

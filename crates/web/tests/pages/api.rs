@@ -7,19 +7,19 @@ use crate::{
     data::{event, put, with_field},
 };
 
-fn description() -> Value {
+pub(crate) fn description() -> Value {
     serde_yaml_ng::from_str(include_str!("../../../../proto/openapi.yaml")).expect("is YAML")
 }
 
 /// What an answer of this operation must be.
-fn schema(description: &Value, path: &str, method: &str, status: &str, kind: &str) -> Value {
+pub(crate) fn schema(description: &Value, path: &str, method: &str, status: &str, kind: &str) -> Value {
     let schema = &description["paths"][path][method]["responses"][status]["content"][kind]["schema"];
     assert!(schema.is_object(), "{method} {path} {status} {kind} is described");
     json!({ "components": description["components"], "allOf": [schema] })
 }
 
 #[track_caller]
-fn check(schema: &Value, value: &Value) {
+pub(crate) fn check(schema: &Value, value: &Value) {
     let validator = jsonschema::validator_for(schema).expect("is a schema");
     if let Err(error) = validator.validate(value) {
         panic!("{error} at {}: {value}", error.instance_path());
@@ -57,12 +57,20 @@ async fn answers_are_as_described() {
         ("/api/v1/fields/{name}/values", "range=1h&limit=5"),
         ("/api/v1/suggest", "q=host&range=1h"),
         ("/api/v1/suggest", "q=fields.user%3Aa&range=1h"),
+        ("/api/v1/pipeline", ""),
+        ("/api/v1/durability", ""),
+        ("/api/v1/clients", ""),
+        ("/api/v1/dead-letters", ""),
+        ("/api/v1/dead-letters/groups", ""),
+        ("/api/v1/sources", ""),
+        ("/api/v1/sources/{hostname}", ""),
         ("/api/v1/tokens", ""),
         ("/api/v1/sessions", ""),
     ] {
         let address = path
             .replace("{id}", &ids[0].to_string())
-            .replace("{name}", "hostname");
+            .replace("{name}", "hostname")
+            .replace("{hostname}", "web01");
         let answer = pages.get(&format!("{address}?{params}")).await;
         assert_eq!(
             (answer.status, answer.header("content-type")),
@@ -115,6 +123,13 @@ async fn answers_are_as_described() {
         "/api/v1/export",
         "/api/v1/query/check",
         "/api/v1/tokens/{id}",
+        // In tests of their own.
+        "/api/v1/tail",
+        "/api/v1/pipeline/stream",
+        "/api/v1/dead-letters/{id}",
+        "/api/v1/dead-letters/export",
+        "/api/v1/dead-letters/requeue",
+        "/api/v1/dead-letters/discard",
     ]);
     let described = description["paths"].as_object().expect("has paths");
     let unseen: Vec<_> = described

@@ -13,14 +13,17 @@ use tokio::{
     task::JoinHandle,
 };
 
+/// Longer than anything here takes on a busy machine.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
 /// The pages, served.
 pub(crate) struct Pages {
     pub(crate) addr: SocketAddr,
     pub(crate) store: Store,
-    ctx: Context,
-    broker: Broker,
+    pub(crate) ctx: Context,
+    pub(crate) broker: Broker,
     running: JoinHandle<anyhow::Result<()>>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Pages {
@@ -37,7 +40,8 @@ impl Pages {
             delivery_limit: 20,
         };
         let broker = Broker::connect(&broker, "test").await.expect("opens the queues");
-        broker.declare(&Topology::new([])).await.expect("declares");
+        let topology = Topology::of(&Settings::default()).expect("is good");
+        broker.declare(&topology).await.expect("declares");
         let dir = folder.path().join("store");
         let store = Store::connect(&StoreSettings::Sqlite(SqliteSettings {
             dir,
@@ -45,13 +49,16 @@ impl Pages {
         }))
         .expect("is a store");
         store.migrate().await.expect("migrates");
-        let mut settings = Settings::default().web;
-        settings.address = Some(([127, 0, 0, 1], 0).into());
-        change(&mut settings);
-        let server = web::Server::bind(&settings).expect("binds").expect("is on");
+        let mut settings = Settings {
+            data_dir: folder.path().join("data"),
+            ..Settings::default()
+        };
+        settings.web.address = Some(([127, 0, 0, 1], 0).into());
+        change(&mut settings.web);
+        let server = web::Server::bind(&settings.web).expect("binds").expect("is on");
         let addr = server.addr();
         let ctx = Context::new(Duration::from_secs(5));
-        let running = tokio::spawn(server.run(store.clone(), broker.clone(), ctx.clone()));
+        let running = tokio::spawn(server.run(settings, store.clone(), broker.clone(), ctx.clone()));
         ctx.health.until_ready().await;
         Self {
             addr,
@@ -59,8 +66,12 @@ impl Pages {
             ctx,
             broker,
             running,
-            _folder: folder,
+            folder,
         }
+    }
+
+    pub(crate) fn data_dir(&self) -> std::path::PathBuf {
+        self.folder.path().join("data")
     }
 
     /// Ends it, which must not take long nor fail.

@@ -1,0 +1,31 @@
+//! Dead letters: groups, single letters, and what people do with them. All of it goes through the crate `dead`, as
+//! `logferry dead` does: letters are looked at where they are, put back to where they came from, and recorded when they
+//! are discarded.
+
+mod act;
+mod api;
+mod desk;
+mod group;
+mod page;
+
+use axum::{
+    Router,
+    routing::{get, post},
+};
+
+pub(crate) use self::desk::Desk;
+use crate::state::State;
+
+pub(crate) fn routes() -> Router<State> {
+    Router::new()
+        .route("/dead-letters", get(page::list))
+        .route("/dead-letters/{id}", get(page::letter))
+        .route("/dead-letters/requeue", post(act::requeue_form))
+        .route("/dead-letters/discard", post(act::discard_form))
+        .route("/api/v1/dead-letters", get(api::letters))
+        .route("/api/v1/dead-letters/groups", get(api::groups))
+        .route("/api/v1/dead-letters/export", get(api::export))
+        .route("/api/v1/dead-letters/requeue", post(act::requeue))
+        .route("/api/v1/dead-letters/discard", post(act::discard))
+        .route("/api/v1/dead-letters/{id}", get(api::letter))
+}

@@ -1,0 +1,302 @@
+//! One look, or one act, at a time: RabbitMQ holds letters while somebody looks at them, so that a second look would not
+//! see them.
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ::dead::{CHANNEL, End, Input, Record, Reply, Request, Selection, serve};
+use axum::http::StatusCode;
+use broker::Broker;
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard, mpsc},
+    time::timeout,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::problem::Problem;
+
+/// Letters that a look shows; of more, the oldest. They are in memory, each without its body.
+pub(super) const LETTERS_MAX: usize = 5000;
+/// A look that is not older is not made again.
+const FRESH: Duration = Duration::from_secs(3);
+/// How long a look or an act may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long one waits for those before.
+const TURN_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Cheap to clone; clones are the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Desk {
+    broker: Broker,
+    data_dir: PathBuf,
+    last: Arc<Mutex<Remembered>>,
+}
+
+/// What a look saw.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    /// Without bodies, the oldest first.
+    pub(super) records: Vec<Record>,
+    /// How many letters there are in all.
+    pub(super) total: u64,
+    /// Letters that somebody else holds.
+    pub(super) missing: u64,
+}
+
+/// What was done.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    pub(super) end: End,
+    /// Letters that stay, and why.
+    pub(super) problems: Vec<(String, String)>,
+}
+
+type Last = OwnedMutexGuard<Remembered>;
+
+/// The last look, and when it was.
+type Remembered = Option<(Instant, Arc<Look>)>;
+
+impl Desk {
+    pub(crate) fn new(broker: Broker, data_dir: PathBuf) -> Self {
+        Self {
+            broker,
+            data_dir,
+            last: Arc::default(),
+        }
+    }
+
+    pub(super) const fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    /// All letters, as far as they are shown.
+    pub(super) async fn look(&self) -> Result<Arc<Look>, Problem> {
+        let mut last = self.turn().await?;
+        if let Some((at, look)) = &*last
+            && at.elapsed() < FRESH
+        {
+            return Ok(Arc::clone(look));
+        }
+        let request = Request::Read {
+            selection: Selection::default(),
+            bodies: false,
+        };
+        let mut look = Look::default();
+        let mut work = self.begin(request, None)?;
+        loop {
+            match work.next().await? {
+                Reply::Total(total) => look.total = total,
+                Reply::Letter(record) if look.records.len() < LETTERS_MAX => look.records.push(*record),
+                // Enough is seen; those that are held go back when the work ends.
+                Reply::Letter(_) => break,
+                Reply::End(end) => {
+                    look.missing = end.missing;
+                    break;
+                }
+                Reply::Seen(_) | Reply::Found(_) | Reply::Problem { .. } | Reply::Failed(_) => {}
+            }
+        }
+        work.finish().await;
+        let look = Arc::new(look);
+        *last = Some((Instant::now(), Arc::clone(&look)));
+        Ok(look)
+    }
+
+    /// One letter, with its body.
+    pub(super) async fn letter(&self, id: &str) -> Result<Record, Problem> {
+        let _turn = self.turn().await?;
+        let request = Request::Read {
+            selection: Selection {
+                ids: vec![id.to_ascii_lowercase()],
+                ..Selection::default()
+            },
+            bodies: true,
+        };
+        let mut work = self.begin(request, None)?;
+        let found = loop {
+            match work.next().await? {
+                Reply::Letter(record) => break Some(*record),
+                Reply::End(_) => break None,
+                _ => {}
+            }
+        };
+        work.finish().await;
+        found.ok_or_else(|| {
+            Problem::not_found(
+                "There is no such dead letter. It was put back or discarded, or somebody else looks at it at this moment.",
+            )
+        })
+    }
+
+    /// Letters with their bodies, one after the other. They are held until this is dropped or done.
+    pub(super) async fn export(&self, selection: Selection) -> Result<Export, Problem> {
+        let turn = self.turn().await?;
+        let request = Request::Read {
+            selection,
+            bodies: true,
+        };
+        Ok(Export {
+            work: self.begin(request, None)?,
+            _turn: turn,
+        })
+    }
+
+    /// Puts letters back to where they came from.
+    pub(super) async fn requeue(&self, selection: Selection) -> Result<Done, Problem> {
+        self.act(Request::Requeue { selection }, None).await
+    }
+
+    /// Drops letters for good, if they are as many as `expected`.
+    pub(super) async fn discard(
+        &self,
+        selection: Selection,
+        who: String,
+        why: String,
+        expected: u64,
+    ) -> Result<Done, Problem> {
+        let request = Request::Drop {
+            selection,
+            who,
+            why: Some(why),
+        };
+        self.act(request, Some(expected)).await
+    }
+
+    async fn act(&self, request: Request, expected: Option<u64>) -> Result<Done, Problem> {
+        let mut last = self.turn().await?;
+        *last = None;
+        let (inputs, inputs_out) = mpsc::channel(CHANNEL);
+        let mut inputs = Some(inputs);
+        let mut work = self.begin(request, Some(inputs_out))?;
+        let mut done = Done::default();
+        loop {
+            match work.next().await? {
+                Reply::Problem { name, text } => done.problems.push((name, text)),
+                Reply::Found(found) => {
+                    let inputs = inputs.take();
+                    if expected != Some(found) {
+                        // Without the word nothing is dropped.
+                        drop(inputs);
+                        work.finish().await;
+                        return Err(Problem::new(
+                            StatusCode::CONFLICT,
+                            "changed",
+                            format!("There are {found} such letters now. Nothing was done; look again."),
+                        ));
+                    }
+                    if let Some(inputs) = inputs {
+                        // Should it have ended, it says so itself.
+                        drop(inputs.send(Input::Go).await);
+                    }
+                }
+                Reply::End(end) => {
+                    done.end = end;
+                    break;
+                }
+                Reply::Total(_) | Reply::Seen(_) | Reply::Letter(_) | Reply::Failed(_) => {}
+            }
+        }
+        work.finish().await;
+        Ok(done)
+    }
+
+    async fn turn(&self) -> Result<Last, Problem> {
+        timeout(TURN_PATIENCE, Arc::clone(&self.last).lock_owned())
+            .await
+            .map_err(|_elapsed| {
+                Problem::too_many("Somebody else works with the dead letters at this moment.", 5)
+            })
+    }
+
+    fn begin(&self, request: Request, inputs: Option<mpsc::Receiver<Input>>) -> Result<Work, Problem> {
+        if let Some(problem) = self.away() {
+            return Err(problem);
+        }
+        let inputs = inputs.unwrap_or_else(|| mpsc::channel(1).1);
+        let (replies_in, replies) = mpsc::channel(CHANNEL);
+        let (broker, data_dir) = (self.broker.clone(), self.data_dir.clone());
+        let task = tokio::spawn(async move {
+            serve(request, inputs, replies_in, &broker, &data_dir).await;
+        });
+        Ok(Work {
+            replies: Some(replies),
+            deadline: tokio::time::Instant::now() + PATIENCE,
+            task: AbortOnDropHandle::new(task),
+        })
+    }
+
+    fn away(&self) -> Option<Problem> {
+        let state = self.broker.state();
+        let state = state.borrow();
+        match &*state {
+            broker::BrokerState::Ready | broker::BrokerState::Blocked { .. } => None,
+            broker::BrokerState::Connecting { .. } | broker::BrokerState::Closed => Some(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "broker_unavailable",
+                format!(
+                    "The broker, which has the dead letters, is away ({}). They are safe, and shown when it is back.",
+                    *state
+                ),
+            )),
+        }
+    }
+}
+
+/// Something under way.
+struct Work {
+    replies: Option<mpsc::Receiver<Reply>>,
+    deadline: tokio::time::Instant,
+    task: AbortOnDropHandle<()>,
+}
+
+impl Work {
+    async fn next(&mut self) -> Result<Reply, Problem> {
+        let Some(replies) = &mut self.replies else {
+            return Err(Problem::internal("a look that had ended"));
+        };
+        match tokio::time::timeout_at(self.deadline, replies.recv()).await {
+            Ok(Some(Reply::Failed(text))) => Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "dead_letters_unavailable",
+                format!("It could not be done, or not to its end: {text}"),
+            )),
+            Ok(Some(reply)) => Ok(reply),
+            Ok(None) => Err(Problem::internal("work on dead letters ended without an answer")),
+            Err(_elapsed) => Err(Problem::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "too_slow",
+                "It took too long and was ended. What was done until then is done; look again.",
+            )),
+        }
+    }
+
+    /// Waits until letters that were held are given back.
+    async fn finish(mut self) {
+        self.replies = None;
+        // Cut off, the connection gives them back.
+        let _is_done = timeout(PATIENCE, &mut self.task).await.is_ok();
+    }
+}
+
+/// Letters on their way out.
+pub(super) struct Export {
+    work: Work,
+    _turn: Last,
+}
+
+impl Export {
+    /// The next letter; `None` after the last.
+    pub(super) async fn next(&mut self) -> Option<Result<Record, Problem>> {
+        loop {
+            match self.work.next().await {
+                Ok(Reply::Letter(record)) => return Some(Ok(*record)),
+                Ok(Reply::End(_)) => return None,
+                Ok(_) => {}
+                Err(problem) => return Some(Err(problem)),
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The pages: map and table of the pipeline, and who is connected.
+
+use std::time::Instant;
+
+use askama::Template;
+use axum::{extract::State as Extract, response::Html};
+use jiff::Timestamp;
+
+use super::{
+    api::{Connected, Input, connected, inputs},
+    map::{self, Text, Texts},
+    picture::{Kind, Node, Picture},
+};
+use crate::{html, problem::Problem, shell::Shell, state::State};
+
+#[derive(Template)]
+#[template(path = "pipeline/page.html")]
+struct Page<'a> {
+    shell: &'a Shell,
+    picture: &'a Picture,
+    map: String,
+    summary: String,
+    texts: Texts,
+    inputs: Vec<Input>,
+    clients: u64,
+}
+
+impl Page<'_> {
+    fn text(&self, node: &Node, field: &str) -> String {
+        self.plain(&format!("{}/{field}", node.id))
+    }
+
+    fn class(&self, node: &Node, field: &str) -> &'static str {
+        let text = self.texts.get(&format!("{}/{field}", node.id));
+        text.map_or("", |text: &Text| text.c)
+    }
+
+    fn plain(&self, field: &str) -> String {
+        self.texts
+            .get(field)
+            .map(|text| text.t.clone())
+            .unwrap_or_default()
+    }
+
+    const fn is_queue(&self, node: &Node) -> bool {
+        matches!(node.kind, Kind::Queue)
+    }
+}
+
+pub(super) async fn page(Extract(state): Extract<State>, shell: Shell) -> Result<Html<String>, Problem> {
+    let picture = state.picture().await;
+    let summary = map::summary(&picture);
+    let known = state.hub.all();
+    let page = Page {
+        shell: &shell.titled("Pipeline", "/pipeline"),
+        map: map::svg(&picture),
+        texts: map::texts(&picture),
+        summary,
+        inputs: inputs(&state.all, &known, Instant::now()),
+        clients: connected(&known, Instant::now()).1,
+        picture: &picture,
+    };
+    Ok(Html(page.render().map_err(Problem::internal)?))
+}
+
+#[derive(Template)]
+#[template(path = "pipeline/clients.html")]
+struct ClientsPage<'a> {
+    shell: &'a Shell,
+    clients: Vec<Connected>,
+    total: u64,
+    now: Timestamp,
+}
+
+impl ClientsPage<'_> {
+    const fn is_cut(&self) -> bool {
+        self.clients.len() as u64 != self.total
+    }
+
+    fn tls_name(&self, one: &Connected) -> String {
+        one.client
+            .tls_name
+            .as_deref()
+            .map_or_else(|| "–".to_owned(), |name| html::Html::line(name).to_string())
+    }
+
+    /// "3 min ago".
+    fn last(&self, one: &Connected) -> String {
+        match one.client.last_at {
+            None => "nothing yet".to_owned(),
+            Some(at) => {
+                let micros = self.now.as_microsecond() - at.as_microsecond();
+                format!("{} ago", crate::time::rough(micros.max(0)))
+            }
+        }
+    }
+}
+
+pub(super) async fn clients(Extract(state): Extract<State>, shell: Shell) -> Result<Html<String>, Problem> {
+    let (clients, total) = connected(&state.hub.all(), Instant::now());
+    let page = ClientsPage {
+        shell: &shell.titled(format!("{total} clients – Pipeline"), "/pipeline"),
+        clients,
+        total,
+        now: Timestamp::now(),
+    };
+    Ok(Html(page.render().map_err(Problem::internal)?))
+}

@@ -1,0 +1,254 @@
+//! The pages: all sources, and one.
+
+use std::{fmt::Write as _, time::Instant};
+
+use askama::Template;
+use axum::{
+    extract::{Path, Query, State as Extract},
+    response::Html as Page,
+};
+use store::SOURCE_HOURS;
+
+use super::{
+    api::{Listed, PAGE, Params, Via, kernel_drops, list as listed, most, one, via},
+    clock::{Last, last},
+    judge::Judged,
+};
+use crate::{
+    html::Html,
+    hub::Known,
+    problem::Problem,
+    search::{Ask, Drawing, quoted},
+    shell::Shell,
+    state::State,
+    time,
+};
+
+const BAR_WIDTH: usize = 4;
+const BAR_HEIGHT: u64 = 16;
+/// Rows of one source's page.
+const LINES: usize = 20;
+
+#[derive(Template)]
+#[template(path = "sources/list.html")]
+struct List<'a> {
+    shell: &'a Shell,
+    params: &'a Params,
+    sources: &'a [Judged],
+    listed: &'a Listed,
+    known: Vec<Known>,
+    now: Instant,
+    next: Option<String>,
+    problem: Option<&'a Problem>,
+}
+
+/// Where a source comes from, in one line.
+fn via_text(all: &[Via]) -> Html {
+    let text: Vec<_> = all
+        .iter()
+        .map(|via| {
+            let input = via
+                .input
+                .as_deref()
+                .map(|input| format!("{input} "))
+                .unwrap_or_default();
+            let name = via
+                .tls_name
+                .as_deref()
+                .map(|name| format!(" CN={name}"))
+                .unwrap_or_default();
+            format!("{input}{}{name}", via.peer_addr)
+        })
+        .collect();
+    Html::line(&text.join(", "))
+}
+
+/// The last 24 hours as bars, the last one under way.
+fn spark(source: &Judged) -> String {
+    let most = most(&source.row.hours).max(1);
+    let mut svg = format!(
+        "<svg class=\"spark\" viewBox=\"0 0 {} {BAR_HEIGHT}\" aria-hidden=\"true\">",
+        SOURCE_HOURS * BAR_WIDTH
+    );
+    for (hour, count) in source
+        .row
+        .hours
+        .iter()
+        .enumerate()
+        .filter(|(_, count)| **count > 0)
+    {
+        let height = (count * BAR_HEIGHT).div_ceil(most);
+        write!(
+            svg,
+            "<rect x=\"{}\" y=\"{}\" width=\"3\" height=\"{height}\"/>",
+            hour * BAR_WIDTH,
+            BAR_HEIGHT - height
+        )
+        .expect("a string takes all text");
+    }
+    svg.push_str("</svg>");
+    svg
+}
+
+fn href(source: &Judged) -> String {
+    let name: String = form_urlencoded::byte_serialize(source.row.hostname.as_bytes()).collect();
+    // In a path a plus is a plus.
+    format!("/sources/{}", name.replace('+', "%20"))
+}
+
+impl List<'_> {
+    fn name(&self, source: &Judged) -> Html {
+        Html::line(source.name())
+    }
+
+    fn href(&self, source: &Judged) -> String {
+        href(source)
+    }
+
+    fn via(&self, source: &Judged) -> Html {
+        via_text(&via(source, &self.known, self.now))
+    }
+
+    fn spark(&self, source: &Judged) -> String {
+        spark(source)
+    }
+
+    fn last_hour(&self, source: &Judged) -> u64 {
+        let [.., before, _this_hour] = source.row.hours;
+        before
+    }
+
+    fn last_seen(&self, source: &Judged) -> String {
+        time::seconds(source.row.last_seen, &self.shell.preferences.zone)
+    }
+
+    fn quiet(&self, source: &Judged) -> String {
+        time::rough(source.quiet_micros)
+    }
+
+    fn gap(&self, source: &Judged) -> String {
+        source
+            .usual_gap_micros
+            .map_or_else(|| "unknown".to_owned(), time::rough)
+    }
+
+    fn since(&self, source: &Judged) -> String {
+        time::show(source.row.first_seen, &self.shell.preferences.zone, "%Y-%m-%d")
+    }
+
+    fn drops(&self) -> Vec<(String, f64)> {
+        kernel_drops(&self.known, self.now)
+    }
+
+    fn next(&self) -> Option<String> {
+        let next = self.next.as_ref()?;
+        let mut params = form_urlencoded::Serializer::new(String::new());
+        params
+            .append_pair("q", &self.params.q)
+            .append_pair("state", &self.params.state)
+            .append_pair("cursor", next);
+        Some(format!("/sources?{}", params.finish()))
+    }
+
+    fn is_state(&self, word: &str) -> bool {
+        self.params.state == word
+    }
+}
+
+pub(super) async fn list(
+    Extract(state): Extract<State>,
+    shell: Shell,
+    Query(params): Query<Params>,
+) -> Result<Page<String>, Problem> {
+    let begin = params.begin()?;
+    let found = listed(&state, &params).await;
+    let nothing = Listed {
+        sources: Vec::new(),
+        silent: 0,
+        is_whole: true,
+    };
+    let all = found.as_ref().unwrap_or(&nothing);
+    let rest = all.sources.get(begin..).unwrap_or_default();
+    let page = rest.get(..PAGE).unwrap_or(rest);
+    let view = List {
+        shell: &shell.titled(format!("{} sources", all.sources.len()), "/sources"),
+        params: &params,
+        sources: page,
+        listed: all,
+        known: state.hub.all(),
+        now: Instant::now(),
+        next: (rest.len() > page.len()).then(|| (begin + page.len()).to_string()),
+        problem: found.as_ref().err(),
+    };
+    Ok(Page(view.render().map_err(Problem::internal)?))
+}
+
+#[derive(Template)]
+#[template(path = "sources/source.html")]
+struct Source<'a> {
+    shell: &'a Shell,
+    source: &'a Judged,
+    name: Html,
+    via: Vec<Via>,
+    last: Option<&'a Last>,
+    trouble: Option<&'a Problem>,
+    spark: String,
+    rows: String,
+    search: String,
+    tail: String,
+}
+
+impl Source<'_> {
+    fn at(&self, at: &event::Timestamp) -> String {
+        time::seconds(*at, &self.shell.preferences.zone)
+    }
+
+    fn gap(&self) -> String {
+        let gap = self.source.usual_gap_micros;
+        gap.map_or_else(|| "unknown".to_owned(), time::rough)
+    }
+
+    fn text(&self, text: &str) -> Html {
+        Html::line(text)
+    }
+}
+
+pub(super) async fn source(
+    Extract(state): Extract<State>,
+    shell: Shell,
+    Path(hostname): Path<String>,
+) -> Result<Page<String>, Problem> {
+    let source = one(&state, &hostname).await?;
+    let told = last(&state, &hostname).await;
+    let query = format!("host:{}", quoted(&hostname));
+    let ask = Ask::default().with_query(&*query).last("24h");
+    let shell = shell.titled("Source", "/sources");
+    let rows = match &told {
+        Ok(told) => {
+            let asked = crate::tail::asked(&state, &shell, query.clone()).await?;
+            let newest = told.rows.get(..LINES).unwrap_or(&told.rows);
+            Drawing::new(&asked)
+                .rows(newest, None)
+                .map_err(Problem::internal)?
+        }
+        Err(_) => String::new(),
+    };
+    let view = Source {
+        name: Html::line(source.name()),
+        via: via(&source, &state.hub.all(), Instant::now()),
+        last: told.as_ref().ok(),
+        trouble: told.as_ref().err(),
+        spark: spark(&source),
+        rows,
+        search: ask.href(),
+        tail: format!(
+            "/tail?{}",
+            form_urlencoded::Serializer::new(String::new())
+                .append_pair("q", &query)
+                .finish()
+        ),
+        shell: &shell,
+        source: &source,
+    };
+    Ok(Page(view.render().map_err(Problem::internal)?))
+}

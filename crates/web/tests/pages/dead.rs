@@ -1,0 +1,199 @@
+//! Dead letters: seen, put back, discarded, exported.
+
+use broker::{Death, Exchange, Message, QueueName, RoutingKey};
+use uuid::Uuid;
+
+use crate::{
+    api::{check, description, schema},
+    browser::Pages,
+};
+
+async fn bury(pages: &Pages, queue: &str, text: &str, body: &'static [u8]) -> Uuid {
+    let id = Uuid::now_v7();
+    let message = Message {
+        id,
+        exchange: Exchange::Dead,
+        routing_key: RoutingKey::new("parser.undecodable").expect("is a key"),
+        content_type: "application/octet-stream",
+        body: body.into(),
+        death: Some(Death {
+            stage: "parser".to_owned(),
+            queue: queue.to_owned(),
+            batch: None,
+            position: None,
+            reason: "undecodable".to_owned(),
+            text: text.to_owned(),
+            at_micros: 1_795_255_200_000_000,
+            attempts: 1,
+            exchange: Exchange::Received,
+            routing_key: "syslog.tcp".to_owned(),
+        }),
+    };
+    let confirm = pages.broker.publisher(1).publish(&message).await;
+    confirm.expect("is published").await.expect("is confirmed");
+    id
+}
+
+async fn ready(pages: &Pages, queue: QueueName) -> u64 {
+    pages.broker.fill(&queue).await.expect("is told").ready
+}
+
+#[tokio::test]
+async fn letters_are_grouped_and_what_is_in_them_is_no_markup() {
+    let pages = Pages::start().await;
+    let id = bury(
+        &pages,
+        "parser",
+        "byte 12 is <b>",
+        b"<script>alert(1)</script>\x00\xff",
+    )
+    .await;
+    bury(&pages, "parser", "byte 7 is <b>", b"other").await;
+    let groups = pages.get("/api/v1/dead-letters/groups").await.json();
+    assert_eq!(
+        (&groups["total"], &groups["groups"][0]["n"]),
+        (&2.into(), &2.into())
+    );
+    let fingerprint = groups["groups"][0]["fingerprint"].as_str().expect("has one");
+    let page = pages
+        .get(&format!("/dead-letters?stage=parser&fingerprint={fingerprint}"))
+        .await;
+    assert!(
+        page.status == 200 && page.body.contains(&id.to_string()),
+        "{}",
+        page.body
+    );
+    assert!(
+        !page.body.contains("<script>") && !page.body.contains("<b>\""),
+        "{}",
+        page.body
+    );
+    let page = pages.get(&format!("/dead-letters/{id}")).await;
+    assert!(
+        page.body.contains("‹U+0000›") && page.body.contains("‹FF›"),
+        "{}",
+        page.body
+    );
+    assert!(page.body.contains("00000000  3c 73 63 72") && !page.body.contains("<script>alert"));
+    assert_eq!(pages.get("/dead-letters/nothing").await.status, 404);
+    assert_eq!(
+        pages.get(&format!("/dead-letters/{}", Uuid::nil())).await.status,
+        404
+    );
+    let description = description();
+    let described = |path: &str| schema(&description, path, "get", "200", "application/json");
+    check(&described("/api/v1/dead-letters/groups"), &groups);
+    let letters = pages.get("/api/v1/dead-letters?stage=parser").await.json();
+    check(&described("/api/v1/dead-letters"), &letters);
+    let letter = pages.get(&format!("/api/v1/dead-letters/{id}")).await.json();
+    check(&described("/api/v1/dead-letters/{id}"), &letter);
+    assert!(letter["body_base64"].is_string());
+    let export = pages.get("/api/v1/dead-letters/export").await;
+    assert_eq!(export.body.lines().count(), 2);
+    assert!(export.body.contains("body_base64"));
+    // Looking took nothing.
+    assert_eq!(ready(&pages, QueueName::dead()).await, 2);
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn a_letter_is_put_back_after_a_trial() {
+    let pages = Pages::start().await;
+    let id = bury(&pages, "parser", "one", b"one").await;
+    bury(&pages, "parser", "another", b"two").await;
+    let csrf = pages.get("/dead-letters").await.csrf().to_owned();
+    let trial = pages
+        .post("/dead-letters/requeue", &[], &format!("csrf={csrf}&id={id}"))
+        .await;
+    assert!(
+        trial.status == 200 && trial.body.contains("Nothing was done yet"),
+        "{}",
+        trial.body
+    );
+    assert_eq!(ready(&pages, QueueName::parser()).await, 0);
+    let done = pages
+        .post(
+            "/dead-letters/requeue",
+            &[],
+            &format!("csrf={csrf}&id={id}&step=go"),
+        )
+        .await;
+    assert!(done.body.contains("1 put back"), "{}", done.body);
+    assert_eq!(ready(&pages, QueueName::parser()).await, 1);
+    assert_eq!(ready(&pages, QueueName::dead()).await, 1);
+    let again = pages
+        .post(
+            "/dead-letters/requeue",
+            &[],
+            &format!("csrf={csrf}&id={id}&step=go"),
+        )
+        .await;
+    assert_eq!(again.status, 404);
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_done_with_all_by_mistake() {
+    let pages = Pages::start().await;
+    bury(&pages, "parser", "one", b"one").await;
+    let csrf = pages.get("/dead-letters").await.csrf().to_owned();
+    let headers = [("Content-Type", "application/json"), ("X-Lf-Csrf", &*csrf)];
+    let wish = r#"{"group":{"stage":"parser"},"dry_run":true}"#;
+    let trial = pages
+        .ask("POST", "/api/v1/dead-letters/requeue", &headers, wish)
+        .await;
+    let description = description();
+    let described = schema(
+        &description,
+        "/api/v1/dead-letters/requeue",
+        "post",
+        "200",
+        "application/json",
+    );
+    check(&described, &trial.json());
+    assert_eq!(trial.json()["would_pass"], 1);
+    for (body, status) in [
+        ("{}", 400),
+        (r#"{"ids":["00000000-0000-0000-0000-000000000000"]}"#, 404),
+        (r#"{"group":{"stage":"nobody"}}"#, 404),
+        (r#"{"group":{}}"#, 400),
+        ("[", 400),
+    ] {
+        let answer = pages
+            .ask("POST", "/api/v1/dead-letters/requeue", &headers, body)
+            .await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.body);
+    }
+    let without = pages
+        .ask(
+            "POST",
+            "/api/v1/dead-letters/requeue",
+            &headers[..1],
+            r#"{"group":{"stage":"parser"}}"#,
+        )
+        .await;
+    assert_eq!(without.status, 403);
+    assert_eq!(ready(&pages, QueueName::dead()).await, 1);
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn a_discarded_letter_is_recorded_with_who_and_why() {
+    let pages = Pages::start().await;
+    let id = bury(&pages, "parser", "one", b"one").await;
+    let csrf = pages.get("/dead-letters").await.csrf().to_owned();
+    let form = format!("csrf={csrf}&id={id}&step=go");
+    let answer = pages.post("/dead-letters/discard", &[], &form).await;
+    assert_eq!(answer.status, 400, "without a reason");
+    let answer = pages
+        .post("/dead-letters/discard", &[], &format!("{form}&why=test+data"))
+        .await;
+    assert!(answer.body.contains("1 discarded"), "{}", answer.body);
+    assert_eq!(ready(&pages, QueueName::dead()).await, 0);
+    let record = std::fs::read_to_string(pages.data_dir().join("dead-drops.jsonl")).expect("is written");
+    assert!(
+        record.contains(&id.to_string()) && record.contains("\"why\":\"test data\""),
+        "{record}"
+    );
+    pages.stop().await;
+}

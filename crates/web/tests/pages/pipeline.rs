@@ -1,0 +1,125 @@
+//! The pipeline, made from what services tell.
+
+use service::{Pulse, StageCounters};
+use testkit::eventually;
+
+use crate::{
+    api::{check, description, schema},
+    browser::{DEADLINE, Pages},
+};
+
+const PARSER: Pulse = Pulse {
+    service: "parser",
+    version: "1.2.3",
+    measures: &[],
+};
+
+#[tokio::test]
+async fn what_was_never_heard_is_unknown_and_not_zero() {
+    let pages = Pages::start().await;
+    let picture = pages.get("/api/v1/pipeline").await.json();
+    let nodes = picture["nodes"].as_array().expect("has nodes");
+    let parser = nodes
+        .iter()
+        .find(|node| node["id"] == "parser")
+        .expect("is drawn");
+    assert!(parser["in_s"].is_null(), "{parser:#}");
+    assert_eq!(parser["problems"][0]["level"], "unknown");
+    let queue = nodes.iter().find(|node| node["id"] == "queue:parser");
+    assert_eq!(queue.expect("is drawn")["depth"], 0, "the broker is asked");
+    let page = pages.get("/pipeline").await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("<svg") && page.body.contains("nothing was heard of it yet"));
+    let inputs = pages.get("/api/v1/durability").await.json();
+    assert_eq!(inputs["inputs"][0]["configured"], "embedded");
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn heartbeats_are_shown_and_their_text_is_no_markup() {
+    let pages = Pages::start().await;
+    let counters = StageCounters::new(&pages.ctx.metrics, "parser");
+    counters.received(7);
+    pages
+        .ctx
+        .health
+        .component("parser")
+        .not_ready("<script>alert(1)</script>");
+    let speaker = pages.broker.clone();
+    let _pulse = PARSER.start(&pages.ctx, move |key, beat| speaker.announce(key, beat));
+    eventually(DEADLINE, || async {
+        let picture = pages.get("/api/v1/pipeline").await.json();
+        let nodes = picture["nodes"].as_array().expect("has nodes").clone();
+        nodes
+            .iter()
+            .any(|node| node["id"] == "parser" && node["instances"][0]["up"] == true)
+    })
+    .await;
+    let description = description();
+    for path in ["/api/v1/pipeline", "/api/v1/durability", "/api/v1/clients"] {
+        let answer = pages.get(path).await.json();
+        check(
+            &schema(&description, path, "get", "200", "application/json"),
+            &answer,
+        );
+    }
+    let page = pages.get("/pipeline").await;
+    assert!(page.body.contains("1.2.3"), "{}", page.body);
+    assert!(!page.body.contains("<script>alert"), "{}", page.body);
+    assert!(page.body.contains("is not ready: "), "{}", page.body);
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn clients_are_listed_page_by_page() {
+    let pages = Pages::start().await;
+    let client = |number: u64| service::Client {
+        peer_addr: format!("192.0.2.{number}:1000"),
+        listener: "tcp".to_owned(),
+        protocol: "tcp".to_owned(),
+        tls_name: Some("<b>web01".to_owned()),
+        since: jiff::Timestamp::UNIX_EPOCH,
+        frames: number,
+        bytes: 1,
+        last_at: None,
+    };
+    pages.ctx.clients().provide("syslog-server", move |max| {
+        ((1..=3).map(client).take(max).collect(), 3)
+    });
+    let speaker = pages.broker.clone();
+    let intake = Pulse {
+        service: "syslog-server",
+        ..PARSER
+    };
+    let _pulse = intake.start(&pages.ctx, move |key, beat| speaker.announce(key, beat));
+    eventually(DEADLINE, || async {
+        pages.get("/api/v1/clients").await.json()["total"] == 3
+    })
+    .await;
+    let first = pages.get("/api/v1/clients?limit=2").await.json();
+    assert_eq!(first["clients"].as_array().map(Vec::len), Some(2));
+    let next = first["next"].as_str().expect("there is more");
+    let second = pages
+        .get(&format!("/api/v1/clients?limit=2&cursor={next}"))
+        .await
+        .json();
+    assert_eq!(second["clients"][0]["peer_addr"], "192.0.2.3:1000");
+    assert!(second["next"].is_null());
+    assert_eq!(pages.get("/api/v1/clients?limit=0").await.status, 400);
+    let page = pages.get("/pipeline/clients").await;
+    assert!(page.body.contains("192.0.2.1:1000") && !page.body.contains("<b>web01"));
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn changes_come_as_a_stream() {
+    let pages = Pages::start().await;
+    let mut stream = pages.open("/api/v1/pipeline/stream").await;
+    let patch = stream.until("event: patch").await;
+    assert!(
+        patch.contains("\"queue:parser/depth\":{\"t\":\"0 ready\"}"),
+        "{patch}"
+    );
+    drop(stream);
+    pages.stop().await;
+}
