@@ -34,7 +34,7 @@ const LIBRARIES: &[(&str, &[&str], &str)] = &[
     ("broker", &["settings"], "messages are bytes to it"),
     (
         "dead",
-        &["broker", "event", "service"],
+        &["broker", "event", "service", "settings"],
         "what people do with dead letters, by command or page",
     ),
     (

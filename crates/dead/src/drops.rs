@@ -7,13 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Context;
 use jiff::Timestamp;
 use serde::Serialize;
 use service::DataDir;
 use uuid::Uuid;
 
-use crate::record::Record;
+use crate::{error::WorkError, record::Record};
 
 const FILE: &str = "dead-drops.jsonl";
 
@@ -43,15 +42,19 @@ struct Drop<'a> {
 }
 
 impl Drops {
-    pub(crate) fn open(data_dir: &Path) -> anyhow::Result<Self> {
-        let path = DataDir::prepare(data_dir)?.join(FILE);
+    pub(crate) fn open(data_dir: &Path) -> Result<Self, WorkError> {
+        let path = DataDir::prepare(data_dir)
+            .map_err(|error| WorkError::DataDir(format!("{error:#}")))?
+            .join(FILE);
         let file = OpenOptions::new()
             .create(true)
             .append(true)
             .mode(0o600)
-            .open(&path)
-            .with_context(|| format!("open {}, where drops are recorded", path.display()))?;
-        Ok(Self { file, path })
+            .open(&path);
+        match file {
+            Ok(file) => Ok(Self { file, path }),
+            Err(error) => Err(WorkError::Open { path, error }),
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -59,7 +62,7 @@ impl Drops {
     }
 
     /// Writes a line for each record, durably. Blocks.
-    pub(crate) fn note(&mut self, who: &str, why: Option<&str>, records: &[Record]) -> anyhow::Result<()> {
+    pub(crate) fn note(&mut self, who: &str, why: Option<&str>, records: &[Record]) -> Result<(), WorkError> {
         let at = Timestamp::now();
         let mut lines = Vec::new();
         for record in records {
@@ -78,12 +81,15 @@ impl Drops {
                 events: record.events,
                 preview: &record.preview,
             };
-            serde_json::to_writer(&mut lines, &line)?;
+            serde_json::to_writer(&mut lines, &line).expect("names are texts and the writer is memory");
             lines.push(b'\n');
         }
         self.file
             .write_all(&lines)
             .and_then(|()| self.file.sync_data())
-            .with_context(|| format!("write to {}; nothing of these was dropped", self.path.display()))
+            .map_err(|error| WorkError::Write {
+                path: self.path.clone(),
+                error,
+            })
     }
 }

@@ -30,12 +30,14 @@
 
 mod contents;
 mod drops;
+mod error;
 mod record;
 mod selection;
 mod work;
 
 pub use crate::{
     contents::{Piece, Summary, lines, pieces, summary},
+    error::RecordError,
     record::{DeathRecord, Record},
     selection::Selection,
     work::{CHANNEL, End, Input, Replies, Reply, Request, serve},

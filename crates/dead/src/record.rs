@@ -1,14 +1,13 @@
 //! A dead letter as `logferry dead` writes it: one JSON object a line, which holds all that is needed to bring the
 //! letter back.
 
-use anyhow::{Context, bail};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use broker::{Death, Exchange, Letter, RoutingKey};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::contents;
+use crate::{contents, error::RecordError};
 
 /// What is known about one dead letter.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -86,19 +85,17 @@ impl Record {
     ///
     /// # Errors
     /// There is none in it, or it is no base64.
-    pub fn body(&self) -> anyhow::Result<Vec<u8>> {
-        let Some(body) = &self.body_base64 else {
-            bail!("there is no body_base64: only what `logferry dead export` wrote can be brought back");
-        };
-        BASE64_STANDARD.decode(body).context("read body_base64")
+    pub fn body(&self) -> Result<Vec<u8>, RecordError> {
+        let body = self.body_base64.as_ref().ok_or(RecordError::NoBody)?;
+        Ok(BASE64_STANDARD.decode(body)?)
     }
 
     /// The letter that it was made from.
     ///
     /// # Errors
     /// Something in it is not as an export writes it.
-    pub fn letter(&self) -> anyhow::Result<Letter> {
-        RoutingKey::new(&self.routing_key).context("read routing_key")?;
+    pub fn letter(&self) -> Result<Letter, RecordError> {
+        check_key("routing_key", &self.routing_key)?;
         let death = self.death.as_ref().map(DeathRecord::death).transpose()?;
         Ok(Letter {
             id: self.id,
@@ -133,10 +130,10 @@ impl DeathRecord {
         }
     }
 
-    fn death(&self) -> anyhow::Result<Death> {
+    fn death(&self) -> Result<Death, RecordError> {
         let exchange = Exchange::from_name(&self.exchange)
-            .with_context(|| format!("{:?} is no exchange of Logferry", self.exchange))?;
-        RoutingKey::new(&self.routing_key).context("read death.routing_key")?;
+            .ok_or_else(|| RecordError::Exchange(self.exchange.clone()))?;
+        check_key("death.routing_key", &self.routing_key)?;
         Ok(Death {
             stage: self.stage.clone(),
             queue: self.queue.clone(),
@@ -149,6 +146,13 @@ impl DeathRecord {
             exchange,
             routing_key: self.routing_key.clone(),
         })
+    }
+}
+
+fn check_key(field: &'static str, key: &str) -> Result<(), RecordError> {
+    match RoutingKey::new(key) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(RecordError::RoutingKey { field, source }),
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
 use broker::{Broker, Browser, Confirm, Letter, Place, PublishError, Publisher, QueueName};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::{drops::Drops, record::Record, selection::Selection};
+use crate::{drops::Drops, error::WorkError, record::Record, selection::Selection};
 
 /// Letters that are put back, or dropped, together: so many are in memory, and a kill in the middle repeats.
 const GROUP: usize = 64;
@@ -115,15 +114,15 @@ pub async fn serve(
     };
     let last = match done {
         Ok(end) => Reply::End(end),
-        Err(error) => Reply::Failed(format!("{error:#}")),
+        Err(error) => Reply::Failed(error.to_string()),
     };
     // Nobody may be there any more to hear it.
     drop(replies.send(last).await);
 }
 
-async fn tell(replies: &Replies, reply: Reply) -> anyhow::Result<()> {
+async fn tell(replies: &Replies, reply: Reply) -> Result<(), WorkError> {
     if replies.send(reply).await.is_err() {
-        bail!("whoever asked has gone");
+        return Err(WorkError::Gone);
     }
     Ok(())
 }
@@ -137,7 +136,11 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    async fn begin(broker: &Broker, selection: &'a Selection, replies: &'a Replies) -> anyhow::Result<Self> {
+    async fn begin(
+        broker: &Broker,
+        selection: &'a Selection,
+        replies: &'a Replies,
+    ) -> Result<Self, WorkError> {
         let queue = QueueName::dead();
         let fill = broker.fill(&queue).await?;
         let browser = broker.browse(&queue).await?;
@@ -151,7 +154,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The next letter that is meant.
-    async fn next(&mut self) -> anyhow::Result<Option<(Place, Letter)>> {
+    async fn next(&mut self) -> Result<Option<(Place, Letter)>, WorkError> {
         while let Some((place, letter)) = self.browser.next().await? {
             if self.browser.seen().is_multiple_of(PROGRESS) {
                 tell(self.replies, Reply::Seen(self.browser.seen())).await?;
@@ -163,7 +166,7 @@ impl<'a> Walk<'a> {
         Ok(None)
     }
 
-    async fn end(self, mut end: End) -> anyhow::Result<End> {
+    async fn end(self, mut end: End) -> Result<End, WorkError> {
         end.missing = self.browser.total() - self.browser.seen();
         end.has_company = self.has_company;
         self.browser.close().await?;
@@ -176,7 +179,7 @@ async fn read(
     selection: &Selection,
     bodies: bool,
     replies: &Replies,
-) -> anyhow::Result<End> {
+) -> Result<End, WorkError> {
     let mut walk = Walk::begin(broker, selection, replies).await?;
     let mut end = End::default();
     while let Some((_, letter)) = walk.next().await? {
@@ -189,7 +192,7 @@ async fn read(
 
 /// Publishes, waits for the confirm, and only then takes the letter out: killed in between, it goes back twice,
 /// with the same id both times.
-async fn requeue(broker: &Broker, selection: &Selection, replies: &Replies) -> anyhow::Result<End> {
+async fn requeue(broker: &Broker, selection: &Selection, replies: &Replies) -> Result<End, WorkError> {
     let publisher = broker.publisher(GROUP);
     let mut walk = Walk::begin(broker, selection, replies).await?;
     let mut end = End::default();
@@ -283,7 +286,7 @@ async fn drop_letters(
     order: &Order<'_>,
     inputs: &mut mpsc::Receiver<Input>,
     replies: &Replies,
-) -> anyhow::Result<End> {
+) -> Result<End, WorkError> {
     let mut drops = Drops::open(order.data_dir)?;
     let mut end = End {
         recorded_in: Some(drops.path().display().to_string()),
@@ -303,9 +306,7 @@ async fn drop_letters(
         let (places, records): (Vec<_>, Vec<_>) = group.into_iter().unzip();
         let (who, why) = (order.who.clone(), order.why.clone());
         let note = move || drops.note(&who, why.as_deref(), &records).map(|()| drops);
-        drops = tokio::task::spawn_blocking(note)
-            .await
-            .context("record drops")??;
+        drops = tokio::task::spawn_blocking(note).await??;
         walk.browser.remove(&places).await?;
         end.done += places.len() as u64;
         tell(replies, Reply::Seen(end.done)).await?;
@@ -324,7 +325,7 @@ async fn import(
     broker: &Broker,
     inputs: &mut mpsc::Receiver<Input>,
     replies: &Replies,
-) -> anyhow::Result<End> {
+) -> Result<End, WorkError> {
     let publisher: Publisher = broker.publisher(GROUP);
     let mut end = End::default();
     let mut is_over = false;
@@ -336,12 +337,15 @@ async fn import(
                 break;
             };
             let Input::Record(record) = input else { continue };
-            confirms.push(publisher.bury(&record.letter()?).await?);
+            let publish = publisher.bury(&record.letter()?).await;
+            confirms.push(publish.map_err(|error| WorkError::Bury {
+                safe: end.done,
+                error,
+            })?);
         }
         for confirm in confirms {
-            confirm
-                .await
-                .with_context(|| format!("publish to the dead letters, after {} were safe", end.done))?;
+            let safe = end.done;
+            confirm.await.map_err(|error| WorkError::Bury { safe, error })?;
             end.done += 1;
         }
         tell(replies, Reply::Seen(end.done)).await?;
