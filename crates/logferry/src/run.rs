@@ -178,12 +178,7 @@ async fn stages(
         stages.spawn(async move { ("harvest", harvest::run(&all, harvest_broker, harvest_ctx).await) });
     }
     let (all, parser_broker, parser_ctx) = (settings.clone(), broker.clone(), ctx.clone());
-    stages.spawn(async move {
-        (
-            "parser",
-            Box::pin(parser::run(&all, parser_broker, parser_ctx)).await,
-        )
-    });
+    stages.spawn(async move { ("parser", parser::run(&all, parser_broker, parser_ctx).await) });
     let (pgsql, pgsql_store) = (settings.shipper_pgsql.clone(), store.clone());
     let (pgsql_broker, pgsql_ctx) = (broker.clone(), ctx.clone());
     stages.spawn(async move {

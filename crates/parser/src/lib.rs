@@ -74,7 +74,8 @@ pub fn compile_rules(settings: &ParserSettings) -> Result<RuleChain, CompileErro
 /// What [`Parser::start`] and [`Parser::run`] return.
 pub async fn run(settings: &Settings, broker: Broker, ctx: Context) -> anyhow::Result<()> {
     match Parser::start(settings, broker, ctx).await? {
-        Some(parser) => parser.run().await,
+        // Large, and held by every caller otherwise.
+        Some(parser) => Box::pin(parser.run()).await,
         None => Ok(()),
     }
 }

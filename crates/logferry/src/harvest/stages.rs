@@ -28,11 +28,7 @@ impl Stages {
         migrated.with_context(|| migrate_context(&settings.store))?;
         let (ctx, mut tasks) = (Context::new(settings.service.shutdown_grace), JoinSet::new());
         let (own, queues, of_process) = (settings.clone(), broker.clone(), ctx.clone());
-        tasks.spawn(async move {
-            Box::pin(parser::run(&own, queues, of_process))
-                .await
-                .context("parser")
-        });
+        tasks.spawn(async move { parser::run(&own, queues, of_process).await.context("parser") });
         let (own, rows) = (settings.shipper_pgsql.clone(), store.clone());
         let (queues, of_process) = (broker.clone(), ctx.clone());
         tasks.spawn(async move {
