@@ -219,6 +219,11 @@ impl Tally {
         self.total += unpacked.len as u64;
         self.in_window += unpacked.events.len();
         let mut portions = Vec::new();
+        if unpacked.events.is_empty() && unpacked.len > 0 {
+            // Passed over: viewers are told at once, for nothing may come behind it.
+            let (before, events) = (self.total, Vec::new());
+            portions.push(Portion { before, events });
+        }
         let mut events = unpacked.events.into_iter().peekable();
         while events.peek().is_some() {
             let part: Vec<_> = events.by_ref().take(PORTION_EVENTS).collect();
@@ -265,7 +270,7 @@ mod tests {
     fn everything_is_counted_seen_or_not() {
         let mut tally = Tally::new(Instant::now());
         assert_eq!(take(&mut tally, &heard(10, 0), false), [(0, 10)]);
-        assert_eq!(take(&mut tally, &heard(20, 0), true), [], "passed over");
+        assert_eq!(take(&mut tally, &heard(20, 0), true), [(30, 0)], "passed over");
         // Two batches of 15 on average were missed.
         assert_eq!(take(&mut tally, &heard(5, 2), false), [(60, 5)]);
         assert_eq!(

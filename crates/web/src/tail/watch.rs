@@ -87,13 +87,13 @@ impl Watch {
             .map_or(0, |expected| portion.before.saturating_sub(expected));
         self.expected = Some(portion.before + portion.events.len() as u64);
         self.arrived += unseen + portion.events.len() as u64;
-        if let Some(first) = portion.events.first().filter(|_| unseen > 0) {
+        if unseen > 0 {
             self.gap.n += unseen;
             self.gap.unseen += unseen;
-            if let Some(newest) = self.newest {
-                self.gap.reach(newest);
+            let first = portion.events.first().map(|first| first.received_at);
+            for at in [self.newest, first].into_iter().flatten() {
+                self.gap.reach(at);
             }
-            self.gap.reach(first.received_at);
         }
         for event in &portion.events {
             self.newest = self.newest.max(Some(event.received_at));
@@ -192,5 +192,8 @@ mod tests {
         assert_eq!((rows.len(), gap.n, gap.unseen), (1, 100, 100));
         assert_eq!(gap.from, Some(Timestamp::from_micros(5000)));
         assert_eq!(gap.to, Some(Timestamp::from_micros(106_000)));
+        // A batch that was passed over, with nothing behind it.
+        watch.see(&portion(150, 0));
+        assert_eq!(watch.take().1.map(|gap| (gap.n, gap.unseen)), Some((43, 43)));
     }
 }
