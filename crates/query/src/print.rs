@@ -268,7 +268,9 @@ fn write_pattern(pattern: &Pattern, among: Among) -> String {
                     // would be taken for theirs.
                     let is_plain_inside = matches!(char, '"' | '\'' | '/' | '-');
                     let is_inside = !word.is_empty() && !word.ends_with('\\');
-                    if is_escapable(char) && !(is_plain_inside && is_inside) {
+                    // Behind a dot a quote would begin a part of a field's name.
+                    let is_in_name = matches!(char, '"' | '\'') && word.ends_with('.');
+                    if is_escapable(char) && (is_in_name || !(is_plain_inside && is_inside)) {
                         word.push('\\');
                     }
                     word.push(char);

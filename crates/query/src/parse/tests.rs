@@ -120,6 +120,11 @@ fn text_as_it_is_pasted_is_text() {
 }
 
 #[test]
+fn a_quote_behind_a_dot_does_not_become_a_part_of_a_name() {
+    check(r#"sd.sd."* :"#, r#"sd.sd.\"* AND ":""#);
+}
+
+#[test]
 fn severities_are_ordered_by_meaning_and_numbers_by_the_rfc() {
     check("severity>=err", "severity>=err");
     check("severity<=3", "severity>=err");
