@@ -113,9 +113,9 @@ impl List<'_> {
         spark(source)
     }
 
-    fn last_hour(&self, source: &Judged) -> u64 {
-        let [.., before, _this_hour] = source.row.hours;
-        before
+    fn this_hour(&self, source: &Judged) -> u64 {
+        let [.., this_hour] = source.row.hours;
+        this_hour
     }
 
     fn last_seen(&self, source: &Judged) -> String {
