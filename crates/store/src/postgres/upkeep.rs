@@ -38,6 +38,12 @@ impl Postgres {
         }
         tidied.is_elsewhere = !has_lock;
         tidied.kept = kept(client).await?;
+        if has_lock {
+            // The server notices the connection's end a little later only, and the next round may be sooner.
+            client
+                .execute("SELECT pg_advisory_unlock($1)", &[&UPKEEP_LOCK])
+                .await?;
+        }
         work.finish();
         Ok(tidied)
     }
