@@ -17,6 +17,13 @@ const FRAME_OVERHEAD_BYTES: usize = 16;
 /// Memory that is kept for the next batch.
 const SPARE_BYTES_MAX: usize = 1 << 20;
 
+/// So many batches of a listener await the broker side by side before the next one waits for its age or its size. With one
+/// alone, a RELP sender whose window is in it stands still until the confirm.
+const SIDE_BY_SIDE: usize = 4;
+
+/// Frames for which another batch beside those is worth its cost, which the broker has per batch.
+const SIDE_BY_SIDE_FRAMES: u32 = 128;
+
 /// When a batch is full, and how many may be on their way.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -225,6 +232,10 @@ impl FrameSink for Batcher {
         }
         if let Some(open) = &state.open {
             frames.placed(&open.ticket);
+            let is_worth_it = open.builder.frames() >= SIDE_BY_SIDE_FRAMES;
+            if is_worth_it && state.is_ready && state.unconfirmed < SIDE_BY_SIDE {
+                self.close(&mut state);
+            }
         }
         let is_new = state.open.is_some() != was_open || state.closed.len() > closed_before;
         drop(state);

@@ -98,6 +98,32 @@ async fn a_frame_goes_at_once_when_the_broker_is_idle_and_waits_for_company_when
     assert_eq!(batcher.unsettled(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_few_batches_of_some_size_go_side_by_side() {
+    let batcher = batcher(1 << 20, 1000);
+    batcher.take(&mut read(1, 10));
+    assert_eq!(published(batcher.next(false)).builder.frames(), 1);
+    let worth_it = usize::try_from(SIDE_BY_SIDE_FRAMES).unwrap();
+    for _ in 1..SIDE_BY_SIDE {
+        batcher.take(&mut read(worth_it - 1, 10));
+        assert!(due_at(&batcher.next(false)).is_some());
+        batcher.take(&mut read(1, 10));
+        assert_eq!(
+            published(batcher.next(false)).builder.frames(),
+            SIDE_BY_SIDE_FRAMES
+        );
+    }
+    // Beside so many the next one waits for its age.
+    batcher.take(&mut read(worth_it, 10));
+    assert!(due_at(&batcher.next(false)).is_some());
+    batcher.settled();
+    batcher.take(&mut read(1, 10));
+    assert_eq!(
+        published(batcher.next(false)).builder.frames(),
+        SIDE_BY_SIDE_FRAMES + 1
+    );
+}
+
 #[tokio::test]
 async fn batches_close_by_frames_and_by_bytes_and_each_frame_has_its_ticket() {
     let by_frames = batcher(1 << 20, 10);
