@@ -103,20 +103,25 @@ fn check_schema(file: &Path) {
     }
 }
 
-#[tokio::test]
-async fn rsyslog_resends_what_a_killed_server_did_not_answer() {
-    let system = System::start().await;
+/// An rsyslog that sends by RELP, and resumes at once and for ever, as the documentation advises for sites that must not
+/// lose lines.
+async fn resending(system: &System, timeout_seconds: u32) -> Rsyslog {
     let port = system.pipeline.relp().port();
-    let sender = Rsyslog::start(
+    Rsyslog::start(
         "module(load=\"omrelp\")",
-        // Resumes at once and for ever, as the documentation advises for sites that must not lose lines.
         &format!(
-            r#"action(type="omrelp" target="127.0.0.1" port="{port}" timeout="5"
+            r#"action(type="omrelp" target="127.0.0.1" port="{port}" timeout="{timeout_seconds}"
                 action.resumeInterval="1" action.resumeRetryCount="-1"
                 queue.type="linkedList" queue.size="100000")"#
         ),
     )
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn rsyslog_resends_what_a_killed_server_did_not_answer() {
+    let system = System::start().await;
+    let sender = resending(&system, 5).await;
     let total = 10 * LINES;
     sender.feed(&lines("resent", total)).await;
     system.rows.await_total(1).await;
@@ -150,16 +155,7 @@ const EXPECTED_OF_STOPS: [&str; 5] = [
 #[tokio::test]
 async fn rsyslog_has_nothing_to_complain_of_when_a_server_stops() {
     let system = System::start().await;
-    let port = system.pipeline.relp().port();
-    let sender = Rsyslog::start(
-        "module(load=\"omrelp\")",
-        &format!(
-            r#"action(type="omrelp" target="127.0.0.1" port="{port}" timeout="60"
-                action.resumeInterval="1" action.resumeRetryCount="-1"
-                queue.type="linkedList" queue.size="100000")"#
-        ),
-    )
-    .await;
+    let sender = resending(&system, 60).await;
     let restart = async || {
         assert!(system.pipeline.terminate(Service::SyslogServer).await.success());
         system.pipeline.start(Service::SyslogServer).await;

@@ -59,6 +59,11 @@ const fn word(quality: Quality) -> &'static str {
     }
 }
 
+/// Whether every match was counted, now or when it was stored.
+const fn is_counted(quality: Quality) -> bool {
+    matches!(quality, Quality::Exact | Quality::Rollup)
+}
+
 pub(super) async fn histogram(
     extract::State(state): extract::State<State>,
     shell: Shell,
@@ -79,7 +84,7 @@ pub(super) async fn histogram(
         "to": found.to.to_string(),
         "bucket_ms": u64::try_from(found.bucket.as_millis()).unwrap_or(u64::MAX),
         "quality": word(found.quality),
-        "exact": matches!(found.quality, Quality::Exact | Quality::Rollup),
+        "exact": is_counted(found.quality),
         "sample": found.sample,
         "series": {
             "crit": series(|bar| bar.crit),
@@ -101,7 +106,7 @@ pub(super) async fn count(
     let asked = asked(&state, &shell, ask).await?;
     let (what, budget) = (&asked.request.selection, asked.request.budget);
     let found = state.store.count(what, is_exact(&form.exact)?, budget).await?;
-    let is_exact = matches!(found.quality, Quality::Exact | Quality::Rollup);
+    let is_exact = is_counted(found.quality);
     let body = json!({
         "estimate": found.events,
         "exact": is_exact.then_some(found.events),

@@ -49,13 +49,11 @@ pub(super) async fn measure(kept: &Kept, place: &Place, figures: &mut Figures) -
         }
     };
     searchers.shutdown().await;
-    let fall = (1.0 - beside / alone) * 100.0;
-    figures.add(
-        "write rate lost to 5 searches",
-        "%",
-        fall,
-        Some(Target::AtMost(FALL_SEARCHING_MAX)),
-    );
+    let mut lost = |what: &'static str, rate: f64, most: f64| {
+        let fall = (1.0 - rate / alone) * 100.0;
+        figures.add(what, "%", fall, Some(Target::AtMost(most)));
+    };
+    lost("write rate lost to 5 searches", beside, FALL_SEARCHING_MAX);
 
     let batches = batches(3);
     let (mut sealing, mut written) = (pin!(kept.seal_the_newest()), pin!(write(&kept.store, &batches)));
@@ -71,13 +69,7 @@ pub(super) async fn measure(kept: &Kept, place: &Place, figures: &mut Figures) -
     match meanwhile {
         Some(meanwhile) => {
             sealing.await?;
-            let fall = (1.0 - meanwhile / alone) * 100.0;
-            figures.add(
-                "write rate lost to sealing",
-                "%",
-                fall,
-                Some(Target::AtMost(FALL_SEALING_MAX)),
-            );
+            lost("write rate lost to sealing", meanwhile, FALL_SEALING_MAX);
         }
         None if began.elapsed() < SEALING_MIN => {
             eprintln!("    sealing was over too soon to say how it slows writing: name a larger --count");
@@ -85,13 +77,7 @@ pub(super) async fn measure(kept: &Kept, place: &Place, figures: &mut Figures) -
         None => {
             // Sealing ended first: what was offered meanwhile is written late by what was lost to it.
             let meanwhile = written.await?;
-            let fall = (1.0 - meanwhile / alone) * 100.0;
-            figures.add(
-                "write rate lost to sealing",
-                "%",
-                fall,
-                Some(Target::AtMost(FALL_SEALING_MAX)),
-            );
+            lost("write rate lost to sealing", meanwhile, FALL_SEALING_MAX);
         }
     }
     Ok(())
