@@ -29,9 +29,7 @@ impl SettingsArgs {
                 value.to_string_lossy().into_owned(),
             )
         });
-        let env: BTreeMap<_, _> = variables
-            .filter(|(name, _)| name.starts_with("LOGFERRY_"))
-            .collect();
+        let env: BTreeMap<_, _> = variables.filter(|(name, _)| Sources::reads(name)).collect();
         let overrides = self.set.iter().cloned().chain(stronger).collect();
         let sources = Sources::load(self.config.as_deref(), &PLACES, env, overrides)?;
         let settings = Settings::from_sources(&sources)?;

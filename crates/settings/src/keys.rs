@@ -68,6 +68,14 @@ const fn number(min: i64, max: i64) -> Kind {
     Kind::Number { min, max, word: None }
 }
 
+const URL_FILE_ABOUT: &str = "A file whose text is the address, in place of `url`.";
+const URL_FILE_REASON: &str = "For addresses that are a secret as a whole.";
+const PASSWORD_ABOUT: &str =
+    "The password, as it is, without the escapes of an address. `url` then has the user alone.";
+const PASSWORD_REASON: &str =
+    "For managers that hand secrets over as environment variables; whoever may read this file reads it here.";
+const PASSWORD_FILE_ABOUT: &str = "A file whose text is the password, as it is; a line end after it is left out. `url` then has the user alone.";
+const PASSWORD_FILE_REASON: &str = "For managers that hand secrets over as files: below `/run/secrets`, or `${CREDENTIALS_DIRECTORY}/name` with systemd.";
 const HTTP: Kind = Kind::Address { word: Some("off") };
 const HTTP_ABOUT: &str =
     "Where this service, when it runs as a process of its own, serves /metrics, /healthz and /readyz.";
@@ -199,6 +207,31 @@ pub(crate) const SECTIONS: &[Section] = &[
                 "Needs nothing installed.",
             ),
             key(
+                "url_file",
+                Kind::SecretFile,
+                Nothing {
+                    example: "/run/secrets/rabbitmq-url",
+                },
+                URL_FILE_ABOUT,
+                URL_FILE_REASON,
+            ),
+            key(
+                "password",
+                Kind::Secret,
+                Nothing { example: "…" },
+                PASSWORD_ABOUT,
+                PASSWORD_REASON,
+            ),
+            key(
+                "password_file",
+                Kind::SecretFile,
+                Nothing {
+                    example: "/run/secrets/rabbitmq-password",
+                },
+                PASSWORD_FILE_ABOUT,
+                PASSWORD_FILE_REASON,
+            ),
+            key(
                 "tls_ca_file",
                 Kind::File,
                 Nothing {
@@ -289,6 +322,31 @@ pub(crate) const SECTIONS: &[Section] = &[
                 "None: the file alone.",
             ),
             key(
+                "url_file",
+                Kind::SecretFile,
+                Nothing {
+                    example: "/run/secrets/redis-url",
+                },
+                URL_FILE_ABOUT,
+                URL_FILE_REASON,
+            ),
+            key(
+                "password",
+                Kind::Secret,
+                Nothing { example: "…" },
+                PASSWORD_ABOUT,
+                PASSWORD_REASON,
+            ),
+            key(
+                "password_file",
+                Kind::SecretFile,
+                Nothing {
+                    example: "/run/secrets/redis-password",
+                },
+                PASSWORD_FILE_ABOUT,
+                PASSWORD_FILE_REASON,
+            ),
+            key(
                 "tls_ca_file",
                 Kind::File,
                 Nothing {
@@ -340,6 +398,31 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Default("embedded"),
                 "PostgreSQL with user, password and database (`postgresql://user:password@host:5432/logferry`), or SQLite in `data_dir`.",
                 "Needs nothing installed.",
+            ),
+            key(
+                "url_file",
+                Kind::SecretFile,
+                Nothing {
+                    example: "/run/secrets/postgresql-url",
+                },
+                URL_FILE_ABOUT,
+                URL_FILE_REASON,
+            ),
+            key(
+                "password",
+                Kind::Secret,
+                Nothing { example: "…" },
+                PASSWORD_ABOUT,
+                PASSWORD_REASON,
+            ),
+            key(
+                "password_file",
+                Kind::SecretFile,
+                Nothing {
+                    example: "/run/secrets/postgresql-password",
+                },
+                PASSWORD_FILE_ABOUT,
+                PASSWORD_FILE_REASON,
             ),
             key(
                 "tls_ca_file",

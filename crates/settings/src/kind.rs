@@ -8,7 +8,8 @@ use std::{
 };
 
 use crate::{
-    secret::Secret,
+    secret::{self, Secret},
+    sources::CREDENTIALS_VARIABLE,
     tree::{self, Data, Node},
     units,
 };
@@ -47,6 +48,10 @@ pub(crate) enum Kind {
         schemes: &'static [&'static str],
         word: Option<&'static str>,
     },
+    /// Text whose value is never shown.
+    Secret,
+    /// A file whose text is a secret.
+    SecretFile,
     /// An existing file that can be read.
     File,
     /// A folder, which need not exist yet.
@@ -82,14 +87,37 @@ pub(crate) enum Value {
     Text(String),
     Address(SocketAddr),
     Url(Secret),
+    Secret(Secret),
     Path(PathBuf),
     List(Vec<String>),
     Flag(bool),
 }
 
+/// What paths start from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Base<'a> {
+    /// The folder of relative ones.
+    pub(crate) folder: &'a Path,
+    /// Where systemd put the credentials of the unit, if it did.
+    pub(crate) credentials: Option<&'a Path>,
+}
+
+impl Base<'_> {
+    fn path(&self, text: &str) -> Result<PathBuf, String> {
+        const CREDENTIALS: &str = "${CREDENTIALS_DIRECTORY}/";
+        match (text.strip_prefix(CREDENTIALS), self.credentials) {
+            (None, _) => Ok(self.folder.join(text)),
+            (Some(name), Some(credentials)) => Ok(credentials.join(name)),
+            (Some(name), None) => Err(format!(
+                "{CREDENTIALS_VARIABLE} is not set: systemd sets it for units with LoadCredential={name}:…"
+            )),
+        }
+    }
+}
+
 impl Kind {
-    /// Reads the value of a key. Paths are relative to `base`.
-    pub(crate) fn read(&self, node: &Node, base: &Path) -> Result<Value, String> {
+    /// Reads the value of a key. Paths start from `base`.
+    pub(crate) fn read(&self, node: &Node, base: &Base<'_>) -> Result<Value, String> {
         match self {
             Self::Number { min, max, word } => number(node, *min, *max, *word),
             Self::BindingKeys => list(node, binding_key).map(Value::List),
@@ -100,7 +128,7 @@ impl Kind {
         }
     }
 
-    fn read_text(&self, text: &str, base: &Path) -> Result<Value, String> {
+    fn read_text(&self, text: &str, base: &Base<'_>) -> Result<Value, String> {
         if self.word() == Some(text) {
             return Ok(Value::Word);
         }
@@ -119,9 +147,11 @@ impl Kind {
                 )
             }),
             Self::Url { schemes, .. } => url(text, schemes, self).map(Value::Url),
-            Self::File => file(&base.join(text)).map(Value::Path),
+            Self::Secret => secret::checked(text).map(Value::Secret),
+            Self::SecretFile => secret::in_file(&base.path(text)?).map(Value::Secret),
+            Self::File => file(&base.path(text)?).map(Value::Path),
             Self::Folder if text.contains('\0') => Err("must be a path, without NUL".to_owned()),
-            Self::Folder => Ok(Value::Path(base.join(text))),
+            Self::Folder => base.path(text).map(Value::Path),
             Self::Name => name(text).map(|()| Value::Text(text.to_owned())),
             Self::Route => route(text).map(|()| Value::Text(text.to_owned())),
             Self::Text => Ok(Value::Text(text.to_owned())),
@@ -148,7 +178,7 @@ impl Kind {
 
     /// Whether values must not be shown.
     pub(crate) const fn is_secret(&self) -> bool {
-        matches!(self, Self::Url { .. })
+        matches!(self, Self::Url { .. } | Self::Secret)
     }
 
     /// Whether values stand in quotes in the settings file.
@@ -183,6 +213,8 @@ impl Kind {
                 let shown: Vec<_> = schemes.iter().map(|scheme| format!("\"{scheme}://…\"")).collect();
                 shown.join(" or ")
             }
+            Self::Secret => "text without control characters".to_owned(),
+            Self::SecretFile => "file that can be read, with one line".to_owned(),
             Self::File => "file that can be read".to_owned(),
             Self::Folder => "folder".to_owned(),
             Self::Name => format!("up to {NAME_BYTES_MAX} letters, digits, `-` and `_`"),

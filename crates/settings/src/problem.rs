@@ -23,6 +23,18 @@ pub enum Place {
     Default,
 }
 
+impl Place {
+    /// How strong what stands there is: of two the one with more counts.
+    pub(crate) const fn strength(&self) -> u8 {
+        match self {
+            Self::Default => 0,
+            Self::File { .. } => 1,
+            Self::Environment(_) => 2,
+            Self::CommandLine => 3,
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -3,6 +3,7 @@
 mod contradictions;
 mod harvest;
 mod rescue;
+mod secrets;
 mod shippers;
 mod web;
 
@@ -45,7 +46,7 @@ impl Settings {
     pub fn from_sources(sources: &Sources) -> Result<Self, Problems> {
         let (root, problems) = merge(sources);
         let file = sources.file.as_ref().map(|(path, _)| path.as_path());
-        let reader = Reader::new(&root, file, problems);
+        let reader = Reader::new(&root, sources, problems);
         reader.check_names();
         let settings = read(&reader, file);
         contradictions::check(&reader, &settings);
@@ -112,7 +113,7 @@ fn broker(section: &Section<'_>, data_dir: &Path) -> BrokerSettings {
         queue_bytes_max: section.size("queue_bytes_max"),
         delivery_limit: section.number("delivery_limit"),
     };
-    match section.url("url") {
+    match secrets::url(section) {
         Some(url) => BrokerSettings::Amqp(amqp(url)),
         None => {
             // Every key is read whichever broker it is, so that its mistakes are told.
@@ -140,7 +141,7 @@ fn store(section: &Section<'_>, data_dir: &Path) -> StoreSettings {
         partitions_ahead: section.number("partitions_ahead"),
         searches_max: section.number("searches_max"),
     };
-    let url = section.url("url");
+    let url = secrets::url(section);
     let is_postgres = url.is_some();
     let postgres = postgres(url.unwrap_or_else(|| crate::secret::Secret::new(String::new())));
     if is_postgres {

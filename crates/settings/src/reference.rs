@@ -36,6 +36,11 @@ is a complete sample.
   (the tests' own), and what orchestrators set for a service called logferry (`LOGFERRY_SERVICE_HOST`, `LOGFERRY_PORT_…`).
 - Durations and sizes have units: `us`, `ms`, `s`, `m`, `h`, `d`; `B`, `KiB`, `MiB`, `GiB`, `TiB`.
 - Paths in the file are relative to the file's folder, others to the current folder.
+- Secrets need not stand in the file: each address (`url`) has the keys `url_file`, `password` and `password_file` beside
+  it. `LOGFERRY_BROKER__PASSWORD_FILE=/run/secrets/rabbitmq` is the form for containers. Of two that stand in sources
+  of different strength the stronger counts; in one source they are a mistake.
+- A path that begins with `${CREDENTIALS_DIRECTORY}/` is a credential of systemd (`LoadCredential=`, `SetCredentialEncrypted=`),
+  for secrets and for keys of certificates. In a unit, `Environment=LOGFERRY_BROKER__PASSWORD_FILE=%d/name` is the same.
 - `logferry check` tells every mistake at once, with file, line, key, value and what is allowed.
 
 This page is written from the code by `cargo run -p settings --example reference`.

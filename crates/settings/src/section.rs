@@ -9,10 +9,10 @@ use std::{
 
 use crate::{
     keys::{self, Child, Key, Unset},
-    kind::Value,
+    kind::{Base, Value},
     problem::{Place, Problem},
     secret::Secret,
-    sources::name_of,
+    sources::{CREDENTIALS_VARIABLE, Sources, name_of},
     suggest,
     tree::{Data, Node},
 };
@@ -22,15 +22,18 @@ pub(crate) struct Reader<'a> {
     root: &'a Node,
     /// Paths in the settings file start from its folder.
     base: PathBuf,
+    credentials: Option<PathBuf>,
     problems: RefCell<Vec<Problem>>,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(root: &'a Node, file: Option<&Path>, problems: Vec<Problem>) -> Self {
-        let base = file.and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
+    pub(crate) fn new(root: &'a Node, sources: &Sources, problems: Vec<Problem>) -> Self {
+        let file = sources.file.as_ref();
+        let base = file.and_then(|(path, _)| path.parent());
         Self {
             root,
-            base,
+            base: base.unwrap_or(Path::new("")).to_owned(),
+            credentials: sources.env.get(CREDENTIALS_VARIABLE).map(PathBuf::from),
             problems: RefCell::new(problems),
         }
     }
@@ -164,6 +167,11 @@ impl<'a> Section<'a> {
             .is_some_and(|node| node.place != Place::Default)
     }
 
+    /// Whether nothing was noted about a key.
+    pub(crate) fn is_good(&self, name: &str) -> bool {
+        self.reader.are_good(&[&self.key(name)])
+    }
+
     /// The full key, for people.
     pub(crate) fn key(&self, name: &str) -> String {
         keys::join(&self.shown, name)
@@ -200,13 +208,7 @@ impl<'a> Section<'a> {
     fn value(&self, name: &str) -> Option<Value> {
         let key = self.entry(name);
         if let Some(node) = self.node.and_then(|node| child(node, name)) {
-            let is_in_file = matches!(node.place, Place::File { .. });
-            let base = if is_in_file {
-                self.reader.base.as_path()
-            } else {
-                Path::new("")
-            };
-            match key.kind.read(node, base) {
+            match key.kind.read(node, &self.base(&node.place)) {
                 Ok(value) => return Some(value),
                 Err(problem) => self.problem(name, problem),
             }
@@ -225,8 +227,21 @@ impl<'a> Section<'a> {
             place: Place::Default,
             data: Data::Loose(default.to_owned()),
         };
-        let value = key.kind.read(&node, Path::new(""));
+        let value = key.kind.read(&node, &self.base(&node.place));
         Some(value.expect("the defaults of the key table are tested"))
+    }
+
+    /// What paths start from that stand at `place`.
+    fn base(&self, place: &Place) -> Base<'_> {
+        let is_in_file = matches!(place, Place::File { .. });
+        Base {
+            folder: if is_in_file {
+                &self.reader.base
+            } else {
+                Path::new("")
+            },
+            credentials: self.reader.credentials.as_deref(),
+        }
     }
 
     pub(crate) fn duration(&self, name: &str) -> Duration {
@@ -298,6 +313,30 @@ impl<'a> Section<'a> {
     pub(crate) fn url(&self, name: &str) -> Option<Secret> {
         match self.value(name) {
             Some(Value::Url(url)) => Some(url),
+            _ => None,
+        }
+    }
+
+    /// What the file that `file_key` names holds, checked as a value of `name`; `None` for the kind's word.
+    pub(crate) fn url_in_file(&self, name: &str, file_key: &str) -> Option<Secret> {
+        let node = Node {
+            place: self.place(file_key),
+            data: Data::Text(self.secret(file_key)?.expose().to_owned()),
+        };
+        match self.entry(name).kind.read(&node, &self.base(&node.place)) {
+            Ok(Value::Url(url)) => Some(url),
+            Ok(_) => None,
+            Err(problem) => {
+                self.problem(file_key, format!("what is in it {problem}"));
+                None
+            }
+        }
+    }
+
+    /// The text of a secret, or of the file that a key names.
+    pub(crate) fn secret(&self, name: &str) -> Option<Secret> {
+        match self.value(name) {
+            Some(Value::Secret(secret)) => Some(secret),
             _ => None,
         }
     }

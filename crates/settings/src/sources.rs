@@ -16,6 +16,9 @@ use crate::{
 /// Names the settings file, as `--config` does.
 pub const CONFIG_VARIABLE: &str = "LOGFERRY_CONFIG";
 
+/// Where systemd puts the credentials of a unit; paths may begin with `${CREDENTIALS_DIRECTORY}/`.
+pub(crate) const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
+
 /// Where the settings file is looked for when nobody names it.
 pub const PLACES: [&str; 2] = ["logferry.toml", "/etc/logferry/logferry.toml"];
 
@@ -29,13 +32,19 @@ const TEST_PREFIX: &str = "LOGFERRY_TEST_";
 pub struct Sources {
     /// The settings file: its path, which relative paths in it start from, and its text.
     pub file: Option<(PathBuf, String)>,
-    /// The environment. Only variables that begin with `LOGFERRY_` count.
+    /// The environment. Only variables that [`Sources::reads`] count.
     pub env: BTreeMap<String, String>,
     /// Keys and values from the command line; of two with one key the later counts.
     pub overrides: Vec<(String, String)>,
 }
 
 impl Sources {
+    /// Whether the variable `name` can mean something here.
+    #[must_use]
+    pub fn reads(name: &str) -> bool {
+        name.starts_with(PREFIX) || name == CREDENTIALS_VARIABLE
+    }
+
     /// Reads the settings file: the one that `config` or else `LOGFERRY_CONFIG` names, or else the first of
     /// `places` that is there, or none.
     ///

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::secrets;
 use crate::{
     model::{
         CollectorSettings, RescueDurability, RescueFileSettings, RescueKind, RescueRedisSettings,
@@ -18,7 +19,7 @@ pub(super) fn rescue(section: &Section<'_>, data_dir: &Path) -> RescueSettings {
         "accepted" => RescueDurability::Accepted,
         _ => RescueDurability::Synced,
     };
-    let redis = section.url("url").map(|url| RescueRedisSettings {
+    let redis = secrets::url(section).map(|url| RescueRedisSettings {
         url,
         tls_ca_file,
         key,
@@ -56,7 +57,7 @@ fn order(section: &Section<'_>, has_redis: bool) -> Vec<RescueKind> {
             order.push(kind);
         }
     }
-    if order == [RescueKind::Redis] && !has_redis && !section.is_set("url") {
+    if order == [RescueKind::Redis] && !has_redis && !section.is_set("url") && !section.is_set("url_file") {
         section.problem("order", "\"redis\" needs rescue.url, where Redis is");
     }
     order.retain(|kind| has_redis || *kind != RescueKind::Redis);
