@@ -2,9 +2,11 @@
 
 mod accounts;
 mod appending;
+mod figures;
 mod fixture;
 mod postgres;
 mod queries;
+mod retention;
 mod searching;
 mod tls;
 mod upkeep;
@@ -61,7 +63,8 @@ on_every_store! {
         the_senders_clock_orders_too,
         a_search_whose_time_is_up_says_how_far_it_came,
         a_search_tells_its_progress,
-        bad_requests_are_told_before_they_run,
+        bad_requests_are_told_before_they_run;
+    figures:
         figures_agree_with_the_rows,
         neighbours_come_from_the_same_source,
         fields_and_values_are_counted,
@@ -71,10 +74,12 @@ on_every_store! {
         a_query_means_the_same_everywhere;
     upkeep:
         sealed_partitions_answer_as_before,
+        hours_of_a_day_that_is_written_are_indexed,
         interrupted_sealing_goes_on_where_it_was,
         rows_are_written_while_a_partition_is_sealed,
+        two_at_once_do_it_once;
+    retention:
         old_partitions_are_dropped,
         the_oldest_partitions_are_dropped_while_all_are_too_large,
-        rows_of_a_route_go_before_the_others,
-        two_at_once_do_it_once;
+        rows_of_a_route_go_before_the_others;
 }

@@ -4,6 +4,7 @@ mod accounts;
 mod append;
 mod catalogue;
 mod figures;
+mod hours;
 mod indexes;
 mod migrate;
 mod partitions;

@@ -3,6 +3,7 @@
 
 pub(crate) mod around;
 pub(crate) mod bars;
+pub(crate) mod columns;
 pub(crate) mod facets;
 pub(crate) mod figures;
 pub(crate) mod names;
@@ -195,7 +196,7 @@ pub struct End {
 pub enum ReadBy {
     /// In the order of time, from the beginning of the range.
     Time,
-    /// By the index of trigrams, as far as there is one.
+    /// By an index of texts or values, as far as there is one.
     Text,
     /// One window of time after the other, looking at every row.
     Windows,

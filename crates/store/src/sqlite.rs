@@ -208,7 +208,7 @@ mod tests {
             ..SearchRequest::default()
         };
         for (is_waited_for, is_complete) in [(true, true), (false, false)] {
-            let (out, mut found) = tokio::sync::mpsc::channel(4);
+            let (out, mut found) = tokio::sync::mpsc::channel(1000);
             if !is_waited_for {
                 found.close();
             }

@@ -1,4 +1,5 @@
-//! Searching ten million events of seven days, on PostgreSQL and on SQLite: all days sealed but the newest.
+//! Searching ten million events of seven days, on PostgreSQL and on SQLite: all days sealed but the newest, whose last
+//! hours have no index.
 //!
 //! The stores are used as the services use them, in this process: events go in by `Store::append`, are sealed by
 //! `Store::tidy` and searched by what the web pages call.

@@ -22,7 +22,7 @@ async fn migrating_twice_and_two_at_once_changes_nothing() {
             missing,
             StoreError::Schema {
                 found: SchemaFound::Missing,
-                expected: 3
+                expected: 4
             }
         ),
         "{missing:?}"
@@ -38,7 +38,7 @@ async fn migrating_twice_and_two_at_once_changes_nothing() {
         result.unwrap();
     }
     store.migrate().await.unwrap();
-    assert!(store.check().await.unwrap().contains("schema version 3"));
+    assert!(store.check().await.unwrap().contains("schema version 4"));
     assert_eq!(
         append(&store, [batch(BatchId::mint(), &[event(NOON, "x")])])
             .await

@@ -1,14 +1,14 @@
-//! Sealing and retention: what is found stays the same, what is to go goes, and nobody waits.
+//! Sealing: what is found stays the same, and nobody waits.
 
 use std::time::Duration;
 
-use event::{BatchId, Event, EventTime, SdElement, SdParam, Severity, Timestamp, Value};
+use event::{Event, EventTime, SdElement, SdParam, Severity, Timestamp, Value};
 use rusqlite::Connection;
-use settings::{RouteSettings, StoreSettings, UpkeepSettings};
+use settings::{StoreSettings, UpkeepSettings};
 use testkit::eventually;
 
-use super::fixture::{DAY, Fixture, NOON, append, batch, batch_by, event, messages, selection};
-use crate::{Clock, SearchRequest, Selection, Store, Tidied};
+use super::fixture::{DAY, Fixture, NOON, event, messages, selection};
+use crate::{Clock, Order, ReadBy, SearchRequest, Selection, Store, Tidied};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -24,21 +24,21 @@ pub(super) fn keeping_all() -> UpkeepSettings {
 }
 
 /// The last of the days of [`events`], 2025-10-17: long before the partitions that are made ahead.
-const TODAY: i64 = NOON - 400 * DAY;
+pub(super) const TODAY: i64 = NOON - 400 * DAY;
 
 /// Days after [`TODAY`].
-fn later(days: i64) -> Timestamp {
+pub(super) fn later(days: i64) -> Timestamp {
     Timestamp::from_micros(TODAY + days * DAY)
 }
 
-async fn tidy(store: &Store, settings: &UpkeepSettings, now: Timestamp) -> Tidied {
+pub(super) async fn tidy(store: &Store, settings: &UpkeepSettings, now: Timestamp) -> Tidied {
     let tidied = store.tidy(settings, now).await.unwrap();
     assert!(!tidied.is_elsewhere);
     tidied
 }
 
 /// Events of all kinds, some on each of three days.
-fn events() -> Vec<Event<'static>> {
+pub(super) fn events() -> Vec<Event<'static>> {
     let texts = [
         "Connection refused by 192.0.2.1",
         "connection accepted",
@@ -135,6 +135,64 @@ pub(super) async fn sealed_partitions_answer_as_before(fixture: &Fixture) {
     assert_eq!(fixture.messages("\"CAME LATE\"").await, ["came late"]);
 }
 
+pub(super) async fn hours_of_a_day_that_is_written_are_indexed(fixture: &Fixture) {
+    const HOUR: i64 = 3_600_000_000;
+    fixture.put(&events()).await;
+    let early: Vec<_> = (0..40)
+        .map(|number| event(TODAY - 3 * HOUR + number, "early bird"))
+        .collect();
+    fixture.put(&early).await;
+    let before = answers(fixture).await;
+    let at = |hours: i64| Timestamp::from_micros(TODAY + hours * HOUR);
+    let hours = async || match &fixture.settings {
+        StoreSettings::Postgres(_) => {
+            let sql = "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
+                       WHERE c.relname LIKE 'events_20251017_hours_%' AND indisvalid";
+            fixture.sql(sql).await.remove(0)
+        }
+        StoreSettings::Sqlite(settings) => {
+            let file = Connection::open(settings.dir.join("events-2025-10-17.db")).unwrap();
+            let sql = "SELECT count(*) FROM index_state WHERE upto < ?1";
+            let count: i64 = file.query_row(sql, [i64::MAX], |row| row.get(0)).unwrap();
+            count.to_string()
+        }
+    };
+    tidy(&fixture.store, &keeping_all(), at(-1)).await;
+    assert_eq!(hours().await, "1", "the early ones");
+    assert_eq!(answers(fixture).await, before);
+    let late = [
+        event(TODAY - 3 * HOUR + 7, "late bird"),
+        event(TODAY + 9, "new bird"),
+    ];
+    fixture.put(&late).await;
+    let birds = SearchRequest {
+        selection: selection("\"late bird\""),
+        ..SearchRequest::default()
+    };
+    // Another process, which has not looked yet at what there is.
+    let other = Store::connect(&fixture.settings).unwrap();
+    let page = other.page(birds.clone()).await.unwrap();
+    assert_eq!(
+        (messages(&page), page.end.how),
+        (vec!["late bird".to_owned()], ReadBy::Text)
+    );
+    assert_eq!(fixture.messages("bird").await.len(), 42);
+    let oldest_first = SearchRequest {
+        order: Order::OldestFirst,
+        ..birds
+    };
+    assert_eq!(messages(&other.page(oldest_first).await.unwrap()), ["late bird"]);
+    other.close().await;
+    tidy(&fixture.store, &keeping_all(), at(2)).await;
+    assert_eq!(fixture.messages("\"new bird\"").await, ["new bird"]);
+    assert_eq!(
+        tidy(&fixture.store, &keeping_all(), later(1)).await.kept.sealed,
+        3
+    );
+    assert_eq!(hours().await, "0", "the day has an index");
+    assert_eq!(fixture.messages("bird").await.len(), 42);
+}
+
 pub(super) async fn interrupted_sealing_goes_on_where_it_was(fixture: &Fixture) {
     fixture.put(&events()).await;
     let before = answers(fixture).await;
@@ -194,92 +252,6 @@ pub(super) async fn rows_are_written_while_a_partition_is_sealed(fixture: &Fixtu
     }
 }
 
-pub(super) async fn old_partitions_are_dropped(fixture: &Fixture) {
-    fixture.put(&events()).await;
-    let settings = UpkeepSettings {
-        keep_days: Some(2),
-        ..keeping_all()
-    };
-    assert_eq!(tidy(&fixture.store, &settings, later(0)).await.dropped, 0);
-    let partitions = tidy(&fixture.store, &settings, later(1)).await;
-    assert_eq!(partitions.dropped, 1, "two days ago is three days ago now");
-    assert_eq!(fixture.messages("").await.len(), 60);
-    let partitions = tidy(&fixture.store, &settings, later(9)).await;
-    assert_eq!(partitions.dropped, 2);
-    assert_eq!(fixture.messages("").await.len(), 0);
-    // What comes for a day that was dropped is kept until the next round.
-    fixture.put(&[event(TODAY - DAY, "came late")]).await;
-    assert_eq!(fixture.messages("late").await, ["came late"]);
-    assert_eq!(tidy(&fixture.store, &settings, later(9)).await.dropped, 1);
-    assert_eq!(fixture.messages("").await.len(), 0);
-}
-
-pub(super) async fn the_oldest_partitions_are_dropped_while_all_are_too_large(fixture: &Fixture) {
-    fixture.put(&events()).await;
-    let all = tidy(&fixture.store, &keeping_all(), later(0)).await.kept;
-    let keeping = |bytes| UpkeepSettings {
-        keep_bytes: Some(bytes),
-        ..keeping_all()
-    };
-    assert_eq!(
-        tidy(&fixture.store, &keeping(all.bytes), later(0)).await.dropped,
-        0
-    );
-    assert_eq!(
-        tidy(&fixture.store, &keeping(all.bytes - 1), later(0))
-            .await
-            .dropped,
-        1
-    );
-    assert_eq!(fixture.messages("").await.len(), 60);
-    // Today's is being written, however small the space is.
-    assert_eq!(tidy(&fixture.store, &keeping(1), later(0)).await.dropped, 1);
-    assert_eq!(fixture.messages("").await.len(), 30);
-}
-
-pub(super) async fn rows_of_a_route_go_before_the_others(fixture: &Fixture) {
-    let all = events();
-    let (debug, kept) = all.split_at(45);
-    fixture.append([batch_by(BatchId::mint(), "debug", debug)]).await;
-    fixture.append([batch(BatchId::mint(), kept)]).await;
-    let settings = UpkeepSettings {
-        keep_days: Some(10),
-        routes: vec![RouteSettings {
-            name: "debug".to_owned(),
-            keep_days: 1,
-        }],
-        ..keeping_all()
-    };
-    // Sealed in this round, cleared in the next.
-    assert_eq!(tidy(&fixture.store, &settings, later(0)).await.deleted, 0);
-    let tidied = tidy(&fixture.store, &settings, later(0)).await;
-    assert_eq!(
-        (tidied.deleted, tidied.dropped),
-        (15, 0),
-        "the day before yesterday's"
-    );
-    assert_eq!(fixture.messages("").await.len(), 75);
-    assert_eq!(tidy(&fixture.store, &settings, later(0)).await.deleted, 0);
-    let deleted = tidy(&fixture.store, &settings, later(2)).await.deleted
-        + tidy(&fixture.store, &settings, later(2)).await.deleted;
-    assert_eq!(deleted, 30);
-    let mut left = fixture.messages("").await;
-    left.sort();
-    let mut expected: Vec<_> = kept
-        .iter()
-        .map(|event| event.message.as_deref().unwrap_or("").to_owned())
-        .collect();
-    expected.sort();
-    assert_eq!(left, expected);
-    assert!(
-        fixture
-            .messages("\"usb 1-3: new high-speed device 2\"")
-            .await
-            .is_empty()
-    );
-    assert_eq!(fixture.counted().await, 45, "in the rollup");
-}
-
 pub(super) async fn two_at_once_do_it_once(fixture: &Fixture) {
     fixture.put(&events()).await;
     let other = Store::connect(&fixture.settings).unwrap();
@@ -291,37 +263,6 @@ pub(super) async fn two_at_once_do_it_once(fixture: &Fixture) {
     let (a, b) = (a.unwrap(), b.unwrap());
     assert_eq!(a.sealed + b.sealed, 3, "{a:?} {b:?}");
     other.close().await;
-}
-
-#[tokio::test]
-async fn a_file_that_is_read_is_deleted_later() {
-    let fixture = Fixture::sqlite().await;
-    fixture.put(&[event(TODAY, "old")]).await;
-    let StoreSettings::Sqlite(sqlite) = &fixture.settings else {
-        panic!("SQLite");
-    };
-    let reader = Connection::open(sqlite.dir.join("events-2025-10-17.db")).unwrap();
-    let read = |reader: &Connection| -> i64 {
-        reader
-            .query_row("SELECT count(*) FROM events", (), |row| row.get(0))
-            .unwrap()
-    };
-    assert_eq!(read(&reader), 1);
-    let settings = UpkeepSettings {
-        keep_days: Some(1),
-        ..keeping_all()
-    };
-    assert_eq!(tidy(&fixture.store, &settings, later(3)).await.dropped, 0);
-    assert_eq!(read(&reader), 1);
-    assert_eq!(fixture.messages("").await, ["old"]);
-    drop(reader);
-    assert_eq!(tidy(&fixture.store, &settings, later(3)).await.dropped, 1);
-    let left: Vec<_> = std::fs::read_dir(&sqlite.dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
-    assert_eq!(left, ["upkeep.lock"]);
-    fixture.close().await;
 }
 
 #[tokio::test]
@@ -357,37 +298,5 @@ async fn an_index_that_a_crash_left_unusable_is_built_again() {
     assert_eq!(tidy(&fixture.store, &keeping_all(), later(1)).await.sealed, 1);
     let invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid";
     assert_eq!(fixture.sql(invalid).await, ["0"]);
-    fixture.close().await;
-}
-
-#[tokio::test]
-async fn rows_for_a_partition_that_is_leaving_get_another_one() {
-    let fixture = Fixture::postgres().await;
-    fixture.put(&[event(TODAY, "old")]).await;
-    let (reader, dropper) = (fixture.client().await, fixture.client().await);
-    reader
-        .batch_execute("BEGIN; SELECT count(*) FROM events")
-        .await
-        .unwrap();
-    let partition = fixture
-        .sql("SELECT tableoid::regclass FROM events")
-        .await
-        .remove(0);
-    // Waits for the reader, and gives up half-way.
-    dropper.batch_execute("SET lock_timeout = '100ms'").await.unwrap();
-    let detach = format!("ALTER TABLE events DETACH PARTITION {partition} CONCURRENTLY");
-    assert!(dropper.batch_execute(&detach).await.is_err());
-    reader.batch_execute("COMMIT").await.unwrap();
-    // A writer that knows the partition, and one that does not.
-    fixture.put(&[event(TODAY + 1, "new")]).await;
-    let other = Store::connect(&fixture.settings).unwrap();
-    assert_eq!(
-        append(&other, [batch(BatchId::mint(), &[event(TODAY + 2, "newer")])])
-            .await
-            .rows,
-        1
-    );
-    other.close().await;
-    assert_eq!(fixture.messages("").await, ["newer", "new"]);
     fixture.close().await;
 }

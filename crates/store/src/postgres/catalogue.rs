@@ -20,25 +20,68 @@ const RUN_MAX: usize = 16;
 #[derive(Debug)]
 pub(super) struct Catalogue {
     pub(super) names: Names,
-    /// Partitions with the index of trigrams, ascending.
-    sealed: Vec<Range>,
+    /// What the indexes of trigrams cover, whole partitions first.
+    indexed: Vec<Indexed>,
+}
+
+/// What one index of trigrams covers.
+#[derive(Debug, Clone, Copy)]
+struct Indexed {
+    range: Range,
+    /// A sealed partition, which has the other indexes, too; else hours of a partition that is written.
+    is_sealed: bool,
+}
+
+/// What is looked up in an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lookup {
+    /// Trigrams.
+    Text,
+    /// Anything that only a sealed partition has an index of.
+    Sealed,
+}
+
+impl Lookup {
+    const fn is_in(self, indexed: &Indexed) -> bool {
+        indexed.is_sealed || matches!(self, Self::Text)
+    }
 }
 
 impl Catalogue {
-    /// Where the run of sealed partitions ends that begins at `edge`.
-    pub(super) fn sealed_until(&self, order: Order, edge: i64) -> Option<i64> {
+    /// Where that ends which one statement can look up from `edge` on: a run of sealed partitions, or some hours.
+    pub(super) fn indexed_until(&self, lookup: Lookup, order: Order, edge: i64) -> Option<i64> {
         let mut at = edge;
         for _ in 0..RUN_MAX {
-            let next = self.sealed.iter().find_map(|(from, to)| match order {
-                Order::NewestFirst => (*from < at && at <= *to).then_some(*from),
-                Order::OldestFirst => (*from <= at && at < *to).then_some(*to),
+            let next = self.indexed.iter().filter(|indexed| lookup.is_in(indexed));
+            let next = next.into_iter().find_map(|indexed| {
+                let (from, to) = indexed.range;
+                let (is_inside, end) = match order {
+                    Order::NewestFirst => (from < at && at <= to, from),
+                    Order::OldestFirst => (from <= at && at < to, to),
+                };
+                is_inside.then_some((end, indexed.is_sealed))
             });
             match next {
-                Some(next) => at = next,
-                None => break,
+                Some((end, true)) => at = end,
+                // A statement is planned with the index of these hours when it asks for nothing else.
+                Some((end, false)) if at == edge => return Some(end),
+                Some(_) | None => break,
             }
         }
         (at != edge).then_some(at)
+    }
+
+    /// Where that begins which can be looked up next; `None` where that is `edge` itself, or nothing more can.
+    pub(super) fn unindexed_until(&self, lookup: Lookup, order: Order, edge: i64) -> Option<i64> {
+        if self.indexed_until(lookup, order, edge).is_some() {
+            return None;
+        }
+        let ranges = self.indexed.iter().filter(|indexed| lookup.is_in(indexed));
+        let ranges = ranges.map(|indexed| indexed.range);
+        match order {
+            Order::NewestFirst => ranges.map(|(_, to)| to).filter(|to| *to < edge).max(),
+            Order::OldestFirst => ranges.map(|(from, _)| from).filter(|from| *from > edge).min(),
+        }
     }
 }
 
@@ -48,13 +91,14 @@ pub(super) struct Cache(Mutex<Option<(Instant, u64, Arc<Catalogue>)>>);
 const NAMES: &str = "SELECT ARRAY(SELECT DISTINCT hostname FROM sources), \
     ARRAY(SELECT DISTINCT app_name FROM sources), ARRAY(SELECT DISTINCT peer FROM sources)";
 
-const SEALED: &str = "SELECT substring(bound FROM 'FROM \\(''([^'']+)''\\)')::timestamptz, \
-    substring(bound FROM 'TO \\(''([^'']+)''\\)')::timestamptz FROM (\
-    SELECT pg_get_expr(c.relpartbound, c.oid) AS bound FROM pg_inherits i \
-    JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'events'::regclass AND EXISTS (\
-    SELECT 1 FROM pg_index x JOIN pg_opclass o ON o.oid = x.indclass[0] \
-    WHERE x.indrelid = c.oid AND x.indisvalid AND o.opcname = 'gin_trgm_ops')) AS bounds \
-    WHERE bound LIKE 'FOR VALUES%' ORDER BY 1 NULLS FIRST";
+/// The ranges of partitions, and those in the conditions of indexes of some hours.
+const INDEXED: &str = "SELECT substring(bound FROM '(?:FROM \\(|>= )''([^'']+)''')::timestamptz, \
+    substring(bound FROM '(?:TO \\(|< )''([^'']+)''')::timestamptz, is_sealed FROM (\
+    SELECT coalesce(pg_get_expr(x.indpred, c.oid), pg_get_expr(c.relpartbound, c.oid)) AS bound, x.indpred IS NULL AS is_sealed \
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_index x ON x.indrelid = c.oid \
+    JOIN pg_opclass o ON o.oid = x.indclass[0] \
+    WHERE i.inhparent = 'events'::regclass AND x.indisvalid AND o.opcname = 'gin_trgm_ops') AS bounds \
+    WHERE bound LIKE 'FOR VALUES%' OR NOT is_sealed ORDER BY is_sealed DESC, 1 NULLS FIRST";
 
 impl Postgres {
     /// What is known; `generation` changes when this process writes a name that is new.
@@ -68,14 +112,17 @@ impl Postgres {
         }
         let client = self.reader().await?;
         let names = client.query_one(NAMES, &[]).await?;
-        let mut sealed = Vec::new();
-        for row in client.query(SEALED, &[]).await? {
+        let mut indexed = Vec::new();
+        for row in client.query(INDEXED, &[]).await? {
             let (from, to): (Option<Micros>, Option<Micros>) = (row.try_get(0)?, row.try_get(1)?);
-            sealed.push((from.map_or(i64::MIN, |at| at.0), to.map_or(i64::MAX, |at| at.0)));
+            indexed.push(Indexed {
+                range: (from.map_or(i64::MIN, |at| at.0), to.map_or(i64::MAX, |at| at.0)),
+                is_sealed: row.try_get(2)?,
+            });
         }
         let catalogue = Arc::new(Catalogue {
             names: Names::new(names.try_get(0)?, names.try_get(1)?, names.try_get(2)?),
-            sealed,
+            indexed,
         });
         *cache = Some((Instant::now(), generation, Arc::clone(&catalogue)));
         Ok(catalogue)
@@ -87,21 +134,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sealed_partitions_are_read_together() {
+    fn sealed_partitions_are_read_together_and_hours_alone() {
+        let indexed = |from, to, is_sealed| Indexed {
+            range: (from, to),
+            is_sealed,
+        };
         let catalogue = Catalogue {
             names: Names::default(),
-            sealed: vec![(10, 20), (20, 30), (40, 50)],
+            indexed: vec![
+                indexed(10, 20, true),
+                indexed(20, 30, true),
+                indexed(40, 50, true),
+                indexed(50, 52, false),
+                indexed(52, 53, false),
+            ],
         };
-        for (order, edge, until) in [
-            (Order::NewestFirst, 30, Some(10)),
-            (Order::NewestFirst, 25, Some(10)),
-            (Order::NewestFirst, 45, Some(40)),
-            (Order::NewestFirst, 40, None),
-            (Order::OldestFirst, 10, Some(30)),
-            (Order::OldestFirst, 30, None),
-            (Order::OldestFirst, 49, Some(50)),
+        let (newest, oldest) = (Order::NewestFirst, Order::OldestFirst);
+        for (lookup, order, edge, until, next) in [
+            (Lookup::Sealed, newest, 30, Some(10), None),
+            (Lookup::Sealed, newest, 25, Some(10), None),
+            (Lookup::Sealed, newest, 45, Some(40), None),
+            (Lookup::Sealed, newest, 40, None, Some(30)),
+            (Lookup::Sealed, newest, 99, None, Some(50)),
+            (Lookup::Sealed, newest, 10, None, None),
+            (Lookup::Sealed, oldest, 10, Some(30), None),
+            (Lookup::Sealed, oldest, 30, None, Some(40)),
+            (Lookup::Sealed, oldest, 49, Some(50), None),
+            (Lookup::Sealed, oldest, 50, None, None),
+            (Lookup::Text, newest, 99, None, Some(53)),
+            (Lookup::Text, newest, 53, Some(52), None),
+            (Lookup::Text, newest, 51, Some(50), None),
+            (Lookup::Text, newest, 50, Some(40), None),
+            (Lookup::Text, oldest, 45, Some(50), None),
+            (Lookup::Text, oldest, 50, Some(52), None),
         ] {
-            assert_eq!(catalogue.sealed_until(order, edge), until, "{order:?} {edge}");
+            let found = catalogue.indexed_until(lookup, order, edge);
+            assert_eq!(found, until, "{lookup:?} {order:?} {edge}");
+            let found = catalogue.unindexed_until(lookup, order, edge);
+            assert_eq!(found, next, "{lookup:?} {order:?} {edge}");
         }
     }
 }

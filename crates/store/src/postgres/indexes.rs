@@ -19,8 +19,18 @@ const SENT_AT: &str = "coalesce(\"timestamp\", received_at)";
 
 const TEXT: &str = "text";
 
+/// How texts are indexed.
+pub(super) const TRIGRAMS: &str = "USING gin (message gin_trgm_ops)";
+
+/// The scalars anywhere in `fields`, ASCII's letters in lower case. What an index finds by them is compared again.
+pub(super) const FIELD_VALUES: &str = "(lower(jsonb_path_query_array(fields, \
+    'strict $.** ? (@.type() != \"object\" && @.type() != \"array\")')::text COLLATE \"C\")::jsonb)";
+
+/// The tags in the same way.
+pub(super) const TAG_VALUES: &str = "logferry_folded(tags)";
+
 /// In the order in which they are built.
-pub(super) fn all() -> [SealedIndex; 3] {
+pub(super) fn all() -> [SealedIndex; 5] {
     let index = |suffix, definition| SealedIndex {
         suffix,
         definition,
@@ -29,7 +39,12 @@ pub(super) fn all() -> [SealedIndex; 3] {
     [
         index("sent", format!("({SENT_AT}, id)")),
         index("host", "(hostname, received_at, id)".to_owned()),
-        index(TEXT, "USING gin (message gin_trgm_ops)".to_owned()),
+        index(
+            "fields",
+            format!("USING gin ({FIELD_VALUES} jsonb_path_ops) WHERE fields IS NOT NULL"),
+        ),
+        index("tags", format!("USING gin ({TAG_VALUES}) WHERE tags IS NOT NULL")),
+        index(TEXT, TRIGRAMS.to_owned()),
     ]
 }
 
@@ -86,15 +101,26 @@ impl Partition {
             .collect()
     }
 
-    pub(super) fn index_name(&self, index: &SealedIndex) -> String {
+    /// The name of something of the partition's.
+    pub(super) fn name_with(&self, suffix: &str) -> String {
         let mut name = self.name.clone();
         // Our own names are far shorter.
-        name.truncate(name.floor_char_boundary(NAME_BYTES_MAX - 1 - index.suffix.len()));
-        format!("{name}_{}", index.suffix)
+        name.truncate(name.floor_char_boundary(NAME_BYTES_MAX - 1 - suffix.len()));
+        format!("{name}_{suffix}")
     }
 
     pub(super) fn has(&self, index: &SealedIndex) -> bool {
-        self.valid.contains(&self.index_name(index))
+        self.valid.contains(&self.name_with(index.suffix))
+    }
+
+    /// Drops the indexes that cannot be used.
+    pub(super) async fn drop_broken(&self, client: &Client) -> Result<(), Error> {
+        for broken in &self.broken {
+            client
+                .batch_execute(&format!("DROP INDEX CONCURRENTLY IF EXISTS {broken}"))
+                .await?;
+        }
+        Ok(())
     }
 }
 

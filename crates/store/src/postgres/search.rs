@@ -7,7 +7,7 @@ mod terms;
 use std::{pin::pin, time::Instant};
 
 use event::Timestamp;
-use futures_util::TryStreamExt;
+use futures_util::{TryStreamExt, future::join};
 use query::{Expr, TimeField};
 use tokio::sync::mpsc;
 use tokio_postgres::{Error, Statement, error::SqlState, types::ToSql};
@@ -15,11 +15,16 @@ use tokio_postgres::{Error, Statement, error::SqlState, types::ToSql};
 pub(super) use self::{running::Running, terms::Terms};
 
 use self::rows::{COLUMNS, stored};
-use super::{Postgres, catalogue::Catalogue, types::bound};
+use super::{
+    Postgres,
+    catalogue::{Catalogue, Lookup},
+    types::{Micros, bound},
+};
 use crate::{
     error::StoreError,
     search::{
         Clock, Found, SearchError, SearchRequest, StoredEvent,
+        names::Names,
         plan::{Plan, Range, Texts},
         sql::{self, Dialect, FALSE},
         tally::Tally,
@@ -33,7 +38,10 @@ const CHUNK_BYTES: usize = 1 << 20;
 
 /// Rows that are looked through before an index of texts is used: a text that is common is found in them, and an index
 /// would find far more of it than is asked for.
-const WALK_FIRST: u64 = 50_000;
+const WALK_FIRST: u64 = if cfg!(test) { 20 } else { 50_000 };
+
+/// What is no longer than that, as the time that an event's id names, is read at once.
+const SHORT_MICROS: i64 = 1000;
 
 /// How found rows are handed on.
 type Sender = mpsc::Sender<Result<Found, SearchError>>;
@@ -84,23 +92,64 @@ struct Searching<'s> {
     out: &'s Sender,
 }
 
+/// A statement and its values, of which the first three are each window's own.
+struct Asked {
+    statement: Statement,
+    params: Vec<Box<dyn ToSql + Sync + Send>>,
+}
+
+/// What is looked up in an index where one covers the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Served {
+    Text,
+    Value,
+    Host,
+}
+
+impl Served {
+    fn of(plan: &Plan, names: &Names) -> Option<Self> {
+        if Texts::of(&plan.rest, names).is_some() {
+            Some(Self::Text)
+        } else if plan.has_host(names) {
+            Some(Self::Host)
+        } else {
+            plan.has_value().then_some(Self::Value)
+        }
+    }
+
+    const fn lookup(self) -> Lookup {
+        match self {
+            Self::Text => Lookup::Text,
+            Self::Value | Self::Host => Lookup::Sealed,
+        }
+    }
+}
+
 impl Searching<'_> {
     async fn run(&self, tally: &mut Tally) -> Result<Outcome, SearchError> {
-        let mut terms = Terms::new(&self.catalogue.names);
-        let Some(sql) = self.statement(&mut terms) else {
+        let Some(by_time) = self.ask(Terms::new(&self.catalogue.names)).await? else {
             return Ok(Outcome::Read);
         };
-        let params = terms.into_params();
-        let statement = self.prepare(&sql).await?;
-        let is_walk = self.request.selection.clock == Clock::Arrival && self.plan.rest != Expr::Every;
-        if is_walk {
-            return self.walk(&statement, params, tally).await;
+        let (from, to) = self.plan.arrival;
+        let is_short = to.saturating_sub(from) <= SHORT_MICROS;
+        if self.request.selection.clock == Clock::Arrival && self.plan.rest != Expr::Every && !is_short {
+            return self.walk(by_time, tally).await;
         }
         // The index of time has the rows in the order that is asked for; by the senders' clocks there is none, and all
         // rows of the range are compared.
         tally.reads(false);
-        self.window(&statement, &params, self.plan.arrival, "", tally)
-            .await
+        self.window(&by_time, self.plan.arrival, "", tally).await
+    }
+
+    /// `None` when no row can fit.
+    async fn ask(&self, mut terms: Terms<'_>) -> Result<Option<Asked>, StoreError> {
+        let Some(sql) = self.statement(&mut terms) else {
+            return Ok(None);
+        };
+        Ok(Some(Asked {
+            statement: self.prepare(&sql).await?,
+            params: terms.into_params(),
+        }))
     }
 
     async fn prepare(&self, sql: &str) -> Result<Statement, StoreError> {
@@ -140,31 +189,29 @@ impl Searching<'_> {
         ))
     }
 
-    /// Window after window. Where partitions have an index of texts or hosts that serves, many at once by the index.
-    async fn walk(
-        &self,
-        statement: &Statement,
-        params: Vec<Box<dyn ToSql + Sync + Send>>,
-        tally: &mut Tally,
-    ) -> Result<Outcome, SearchError> {
+    /// Window after window. Where an index serves, what it covers at once.
+    async fn walk(&self, by_time: Asked, tally: &mut Tally) -> Result<Outcome, SearchError> {
         let order = self.request.order;
         let wanted = self.plan.severities();
         let minutes = self.prepare(&minutes(order, wanted, '$')).await?;
         let names = &self.catalogue.names;
-        let has_texts = Texts::of(&self.plan.rest, names).is_some();
-        let is_served = has_texts || self.plan.has_host(names);
+        let served = Served::of(self.plan, names);
+        let by_value = match served {
+            Some(Served::Value) => self.ask(Terms::new(names).looking_up_values()).await?,
+            Some(Served::Text | Served::Host) | None => None,
+        };
         let mut walk = Walk::new(order, self.plan.arrival);
         walk.stop_at_gaps(wanted.is_some());
         loop {
             if let Some(range) = walk.needs() {
-                walk.feed(self.minutes(&minutes, range).await?);
+                let Some(minutes) = self.minutes(&minutes, range).await? else {
+                    return Ok(Outcome::TimeIsUp);
+                };
+                walk.feed(minutes);
             }
-            let sealed = self
-                .catalogue
-                .sealed_until(order, walk.edge())
-                .filter(|_| is_served && tally.walked() >= WALK_FIRST);
-            let next = match sealed {
-                Some(until) => Some(walk.jump(until)),
+            let indexed = self.indexed(served, &mut walk, tally);
+            let next = match indexed {
+                Some((_, until)) => Some(walk.jump(until)),
                 None => walk.window(),
             };
             let Some(window) = next else {
@@ -173,24 +220,20 @@ impl Searching<'_> {
             if tally.time_left().is_none() {
                 return Ok(Outcome::TimeIsUp);
             }
-            tally.reads(sealed.is_some() && has_texts);
-            let began = Instant::now();
-            let paths = if sealed.is_some() && has_texts {
-                BY_TEXT
-            } else {
-                BY_TIME
+            let (asked, paths) = match indexed {
+                Some((Served::Text, _)) => (&by_time, BY_INDEX),
+                Some((Served::Value, _)) => (by_value.as_ref().unwrap_or(&by_time), BY_INDEX),
+                Some((Served::Host, _)) | None => (&by_time, BY_TIME),
             };
-            if self
-                .window(statement, &params, window.range, paths, tally)
-                .await?
-                == Outcome::TimeIsUp
-            {
+            tally.reads(paths == BY_INDEX);
+            let began = Instant::now();
+            if self.window(asked, window.range, paths, tally).await? == Outcome::TimeIsUp {
                 return Ok(Outcome::TimeIsUp);
             }
             if tally.left() == 0 {
                 return Ok(Outcome::Read);
             }
-            if sealed.is_none() {
+            if indexed.is_none() {
                 walk.took(window, began.elapsed());
                 tally.walks(window.rows);
             }
@@ -199,26 +242,44 @@ impl Searching<'_> {
         }
     }
 
-    async fn minutes(&self, statement: &Statement, (from, to): Range) -> Result<Vec<(i64, u64)>, StoreError> {
+    /// What is looked up next, and up to where; else the walk's next window ends where that begins.
+    fn indexed(&self, served: Option<Served>, walk: &mut Walk, tally: &Tally) -> Option<(Served, i64)> {
+        let served = served?;
+        let (lookup, order, edge) = (served.lookup(), self.request.order, walk.edge());
+        if tally.walked() >= WALK_FIRST
+            && let Some(until) = self.catalogue.indexed_until(lookup, order, edge)
+        {
+            return Some((served, until));
+        }
+        walk.stop_at(self.catalogue.unindexed_until(lookup, order, edge));
+        None
+    }
+
+    /// `None` when the time of the window before, whose transaction goes on, is up.
+    async fn minutes(
+        &self,
+        statement: &Statement,
+        (from, to): Range,
+    ) -> Result<Option<Vec<(i64, u64)>>, StoreError> {
         let from = bound(from.div_euclid(MINUTE_MICROS).saturating_mul(MINUTE_MICROS));
-        let rows = self
-            .running
-            .client()
-            .query(statement, &[&from, &bound(to)])
-            .await?;
+        let client = self.running.client();
+        let rows = match client.query(statement, &[&from, &bound(to)]).await {
+            Ok(rows) => rows,
+            Err(error) if is_canceled(&error) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
         let mut minutes = Vec::with_capacity(rows.len());
         for row in rows {
-            let (minute, rows): (super::types::Micros, i64) = (row.try_get(0)?, row.try_get(1)?);
+            let (minute, rows): (Micros, i64) = (row.try_get(0)?, row.try_get(1)?);
             minutes.push((minute.0, rows.unsigned_abs()));
         }
-        Ok(minutes)
+        Ok(Some(minutes))
     }
 
     /// Reads one window and hands its rows on.
     async fn window(
         &self,
-        statement: &Statement,
-        params: &[Box<dyn ToSql + Sync + Send>],
+        asked: &Asked,
         range: Range,
         paths: &str,
         tally: &mut Tally,
@@ -226,23 +287,22 @@ impl Searching<'_> {
         let Some(time) = tally.time_left() else {
             return Ok(Outcome::TimeIsUp);
         };
-        self.running.begin(time, paths).await.map_err(StoreError::from)?;
         let (from, to) = (bound(range.0), bound(range.1));
         let limit = i64::try_from(tally.left()).unwrap_or(i64::MAX);
         let own: [&(dyn ToSql + Sync); 3] = [&from, &to, &limit];
-        let rest = params
+        let rest = asked
+            .params
             .iter()
             .skip(own.len())
             .map(|param| &**param as &(dyn ToSql + Sync));
-        match self
-            .read(statement, own.into_iter().chain(rest).collect(), tally)
-            .await
-        {
-            Ok(()) => {
-                self.running.end().await.map_err(StoreError::from)?;
-                Ok(Outcome::Read)
-            }
-            Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => Ok(Outcome::TimeIsUp),
+        let params = own.into_iter().chain(rest).collect();
+        // Sent one behind the other, without a wait between.
+        let begun = self.running.begin(time, paths);
+        let (begun, read) = join(begun, self.read(&asked.statement, params, tally)).await;
+        begun.map_err(StoreError::from)?;
+        match read {
+            Ok(()) => Ok(Outcome::Read),
+            Err(error) if is_canceled(&error) => Ok(Outcome::TimeIsUp),
             Err(error) => Err(StoreError::from(error).into()),
         }
     }
@@ -277,8 +337,13 @@ impl Searching<'_> {
     }
 }
 
+/// The statement's time was up.
+fn is_canceled(error: &Error) -> bool {
+    error.code() == Some(&SqlState::QUERY_CANCELED)
+}
+
 /// By an index of time or hosts, or reading all: an index of trigrams is no use for a text without three letters in a
 /// row, and harms.
 pub(super) const BY_TIME: &str = "SET LOCAL enable_bitmapscan = off";
-/// Only by the index of trigrams: enough rows are looked through already to know that the text is rare.
-const BY_TEXT: &str = "SET LOCAL enable_indexscan = off; SET LOCAL enable_seqscan = off";
+/// Only by an index of texts or values: enough rows are looked through already to know that what is asked for is rare.
+const BY_INDEX: &str = "SET LOCAL enable_indexscan = off; SET LOCAL enable_seqscan = off";

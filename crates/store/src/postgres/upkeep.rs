@@ -12,7 +12,7 @@ use settings::UpkeepSettings;
 use tokio_postgres::{CancelToken, Client, error::SqlState};
 
 use super::{
-    Postgres, Tls,
+    Postgres, Tls, hours,
     indexes::{self, Partition},
     migrate::UPKEEP_LOCK,
 };
@@ -87,10 +87,15 @@ async fn seal_all(
     let has_trigrams = has_trigrams(client).await?;
     let over = before(now, settings.seal_after);
     let partitions = Partition::list(client).await?;
-    for partition in partitions.iter().rev() {
+    for partition in partitions.iter().rev().filter(|partition| !partition.is_leaving) {
         // Those at the edges of the calendar are never over.
-        if partition.from.is_some() && partition.to.is_some_and(|to| to <= over) && !partition.is_leaving {
+        let (Some(from), Some(to)) = (partition.from, partition.to) else {
+            continue;
+        };
+        if to <= over {
             seal(client, partition, has_trigrams, tidied).await?;
+        } else if from < over && has_trigrams {
+            hours::index(client, partition, over).await?;
         }
     }
     Ok(())
@@ -123,19 +128,16 @@ async fn seal(
         bytes = partition.bytes,
         "sealing partition"
     );
-    for broken in &partition.broken {
-        client
-            .batch_execute(&format!("DROP INDEX CONCURRENTLY IF EXISTS {broken}"))
-            .await?;
-    }
+    partition.drop_broken(client).await?;
     for index in missing {
-        let (name, definition) = (partition.index_name(index), &index.definition);
+        let (name, definition) = (partition.name_with(index.suffix), &index.definition);
         client
             .batch_execute(&format!(
                 "CREATE INDEX CONCURRENTLY \"{name}\" ON {table} {definition}"
             ))
             .await?;
     }
+    hours::drop_all(client, partition).await?;
     // Whatever is indexed is in the planner's statistics now, and what is visible to all is marked so.
     client.batch_execute(&format!("VACUUM (ANALYZE) {table}")).await?;
     client

@@ -113,11 +113,34 @@ impl Plan {
         }
     }
 
+    /// Whether all that fits has a certain tag or value of a field, of which a sealed partition has an index.
+    pub(crate) fn has_value(&self) -> bool {
+        let is_value = |part: &Expr| match part {
+            Expr::Term(Term::Tag(any) | Term::Custom(_, any)) => plain_values(any).is_some(),
+            Expr::Every | Expr::And(_) | Expr::Or(_) | Expr::Not(_) | Expr::Term(_) => false,
+        };
+        match &self.rest {
+            Expr::And(parts) => parts.iter().any(is_value),
+            one => is_value(one),
+        }
+    }
+
     /// The columns of the minute rollup that count exactly what is asked for; `None` where it does not say.
     pub(crate) fn severities(&self) -> Option<[bool; 9]> {
         let is_by_arrival = self.sender == (i64::MIN, i64::MAX);
         severities(&self.rest).filter(|_| is_by_arrival)
     }
+}
+
+/// The texts in lower case of which a value must be one; `None` where an index that folds ASCII's letters cannot tell.
+pub(crate) fn plain_values(any: &[ValueMatch]) -> Option<Vec<String>> {
+    let text = |value: &ValueMatch| match value {
+        ValueMatch::Equals(pattern) if !pattern.is_cased_beyond_ascii() => {
+            pattern.as_literal().map(str::to_ascii_lowercase)
+        }
+        ValueMatch::Equals(_) | ValueMatch::Regex(_) => None,
+    };
+    any.iter().map(text).collect()
 }
 
 /// The severities that the expression asks for, if it asks for nothing else; the last place is for events without.
@@ -267,6 +290,24 @@ mod tests {
         ] {
             assert_eq!(plan(text).has_host(&names), serves, "{text}");
         }
+    }
+
+    #[test]
+    fn an_index_of_values_serves_whole_ones() {
+        for (text, serves) in [
+            ("fields.user:Alice severity>=err", true),
+            ("tag:(auth, mail)", true),
+            ("tag:auth OR fields.user:bob", false),
+            ("tag:au*", false),
+            ("fields.user:/b/", false),
+            ("fields.user:café", false),
+            ("fields.status>400", false),
+            ("-tag:auth", false),
+        ] {
+            assert_eq!(plan(text).has_value(), serves, "{text}");
+        }
+        let any = [ValueMatch::Equals(Pattern::literal("A b"))];
+        assert_eq!(plain_values(&any), Some(vec!["a b".to_owned()]));
     }
 
     #[test]

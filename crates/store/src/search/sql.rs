@@ -13,6 +13,12 @@ pub(crate) trait Dialect {
     /// The names that are known.
     fn names(&self) -> &Names;
 
+    /// How many values are bound.
+    fn bound(&self) -> usize;
+
+    /// Leaves the first `count` of them.
+    fn unbind(&mut self, count: usize);
+
     /// The expression of a clock's time.
     fn clock(&self, clock: TimeField) -> String;
 
@@ -38,6 +44,16 @@ pub(crate) const FALSE: &str = "false";
 
 /// The expression as a condition. It is unknown for some rows that do not fit, never for rows that do.
 pub(crate) fn condition(expr: &Expr, dialect: &mut impl Dialect, now: Timestamp) -> String {
+    let bound = dialect.bound();
+    let condition = of_expr(expr, dialect, now);
+    if condition == TRUE || condition == FALSE {
+        // A database takes no values but those that stand in the text.
+        dialect.unbind(bound);
+    }
+    condition
+}
+
+fn of_expr(expr: &Expr, dialect: &mut impl Dialect, now: Timestamp) -> String {
     match expr {
         Expr::Every => TRUE.to_owned(),
         Expr::And(parts) => joined(parts, dialect, now, " AND ", FALSE, TRUE),

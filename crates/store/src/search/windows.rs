@@ -30,8 +30,8 @@ pub(crate) fn minutes(order: Order, wanted: Option<[bool; 9]>, mark: char) -> St
 }
 
 /// What the first window holds: a fraction of a second on a slow machine.
-const ROWS_FIRST: u64 = 20_000;
-const ROWS_MIN: u64 = 2_000;
+const ROWS_FIRST: u64 = if cfg!(test) { 20 } else { 20_000 };
+const ROWS_MIN: u64 = if cfg!(test) { 20 } else { 2_000 };
 const ROWS_MAX: u64 = 2_000_000;
 
 /// What a window should take.
@@ -55,6 +55,8 @@ pub(crate) struct Walk {
     target: u64,
     /// Minutes that are not fed hold nothing, and are worth going round.
     stops_at_gaps: bool,
+    /// Where the next window ends if it comes that far: what is behind is read otherwise.
+    border: Option<i64>,
 }
 
 impl Walk {
@@ -65,12 +67,18 @@ impl Walk {
             minutes: VecDeque::new(),
             target: ROWS_FIRST,
             stops_at_gaps: false,
+            border: None,
         }
     }
 
     /// Whether windows end where a minute is missing.
     pub(crate) const fn stop_at_gaps(&mut self, stops: bool) {
         self.stops_at_gaps = stops;
+    }
+
+    /// The next window ends at `border`, the begin of a minute, if it comes that far.
+    pub(crate) const fn stop_at(&mut self, border: Option<i64>) {
+        self.border = border;
     }
 
     /// The part of the range of which more minutes of the rollup are needed now; at its end, none.
@@ -102,7 +110,7 @@ impl Walk {
     /// The next window of the minutes that are known.
     pub(crate) fn window(&mut self) -> Option<Window> {
         let (first, first_rows) = *self.minutes.front()?;
-        if first_rows > self.target * 2 {
+        if first_rows > self.target * 2 && self.border_before(first).is_none() {
             return Some(self.part_of_minute(first, first_rows));
         }
         let (mut rows, mut last) = (0, first);
@@ -112,12 +120,27 @@ impl Walk {
             if rows > 0 && (is_full || is_gap) {
                 break;
             }
+            if let Some(border) = self.border_before(*minute) {
+                let left = self.jump(border);
+                return Some(Window {
+                    rows: rows + left.rows,
+                    ..left
+                });
+            }
             rows += of_minute;
             last = *minute;
             self.minutes.pop_front();
         }
         let (earliest, latest) = (first.min(last), first.max(last));
         Some(self.cut((earliest, latest.saturating_add(MINUTE_MICROS)), rows))
+    }
+
+    /// The border, if the minute lies behind it.
+    fn border_before(&self, minute: i64) -> Option<i64> {
+        self.border.filter(|border| match self.order {
+            Order::NewestFirst => minute < *border,
+            Order::OldestFirst => minute >= *border,
+        })
     }
 
     fn part_of_minute(&mut self, minute: i64, rows: u64) -> Window {
@@ -240,6 +263,29 @@ mod tests {
                 .collect();
             assert_eq!(windows, expected);
         }
+    }
+
+    #[test]
+    fn a_window_ends_at_a_border() {
+        let minutes = [(9, 10), (8, 10), (5, 10), (4, 10)];
+        for (border, expected) in [
+            (9 * M, window(9 * M, 10 * M, 10)),
+            (7 * M, window(7 * M, 10 * M, 20)),
+            (M, window(4 * M, 10 * M, 40)),
+        ] {
+            let mut walk = Walk::new(Order::NewestFirst, (0, 10 * M));
+            walk.target = 100;
+            walk.stop_at(Some(border));
+            walk.feed(minutes.iter().map(|(minute, rows)| (minute * M, *rows)).collect());
+            assert_eq!(walk.window(), Some(expected), "{border}");
+        }
+        let mut walk = Walk::new(Order::OldestFirst, (0, 10 * M));
+        walk.stop_at(Some(2 * M));
+        walk.feed(vec![(3 * M, 9)]);
+        // Nothing is before the border.
+        assert_eq!(walk.window(), Some(window(0, 2 * M, 0)));
+        walk.stop_at(None);
+        assert_eq!(walk.window(), Some(window(3 * M, 4 * M, 9)));
     }
 
     #[test]

@@ -1,22 +1,36 @@
-//! Sealing the file of a day that is over: a text index and two others, built a piece at a time, so that rows which come
-//! late never wait long.
+//! Sealing the file of a day that is over, and indexing the texts of the hours that are over of a day that is not: a piece
+//! at a time, so that whoever writes never waits long.
 
-use std::{path::Path, thread, time::Duration};
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::{
     file::{self, Day},
     upkeep::Stop,
     writer::SEQ_BITS,
 };
-use crate::error::StoreError;
+use crate::{error::StoreError, summary::COUNT_COLUMNS};
 
 /// `index_state.upto` of a file that is sealed.
 pub(super) const SEALED: i64 = i64::MAX;
 
-/// Rows that go into the text index in one transaction, which takes some tenths of a second.
+/// Rows of a day that is over which go into the text index in one transaction, which takes some tenths of a second.
 const PIECE_ROWS: i64 = 40_000;
+
+/// The same of a day that is being written: shorter, and with a pause this many times as long.
+const HOURS_PIECE_ROWS: i64 = 10_000;
+const HOURS_PAUSE: u32 = 4;
+
+/// Fewer rows of a day that is being written are read as quickly as they are looked up.
+const HOURS_ROWS_MIN: i64 = if cfg!(test) { 20 } else { 50_000 };
+
+const HOUR_MICROS: i64 = 3_600_000_000;
+const MINUTE_MICROS: i64 = 60_000_000;
 
 /// Pages that one step of merging the text index writes, at most.
 const MERGE_PAGES: i64 = 2000;
@@ -28,11 +42,6 @@ const PAUSE: Duration = Duration::from_millis(110);
 const STEPS: i32 = 1000;
 
 const SCHEMA: &str = include_str!("sealing.sql");
-
-/// The sender's clock, or ours where the sender named no time. An index is used by this very expression.
-pub(super) fn sent_at(day: Day) -> String {
-    format!("coalesce(timestamp, {} + (seq >> {SEQ_BITS}))", day.start())
-}
 
 /// How far the file's text index is: `None` where there is none, [`SEALED`] when it has all rows.
 pub(super) fn state(conn: &Connection) -> rusqlite::Result<Option<i64>> {
@@ -49,6 +58,19 @@ pub(super) fn state(conn: &Connection) -> rusqlite::Result<Option<i64>> {
     }
 }
 
+/// The first microsecond, at the begin of a minute, whose rows are not all in the text index; `None` where there is none.
+pub(super) fn indexed_until(conn: &Connection, day: Day) -> rusqlite::Result<Option<i64>> {
+    let at = |upto: i64| {
+        let behind = day.start() + (upto.saturating_add(1) >> SEQ_BITS);
+        if upto == SEALED {
+            i64::MAX
+        } else {
+            behind.div_euclid(MINUTE_MICROS) * MINUTE_MICROS
+        }
+    };
+    Ok(state(conn)?.map(at))
+}
+
 /// Builds what is missing; `stop` interrupts it, with [`StoreError::Unavailable`], and the next call goes on there.
 pub(super) fn seal(dir: &Path, day: Day, stop: &Stop) -> Result<(), StoreError> {
     let path = day.path(dir);
@@ -56,19 +78,48 @@ pub(super) fn seal(dir: &Path, day: Day, stop: &Stop) -> Result<(), StoreError> 
     build(&mut conn, day, stop).map_err(|error| file::sort(error, &path))
 }
 
-fn build(conn: &mut Connection, day: Day, stop: &Stop) -> rusqlite::Result<()> {
+/// Adds the hours before `over` of a day that is being written to the text index, if they are worth it. Interrupted as
+/// [`seal`] is.
+pub(super) fn index_hours(dir: &Path, day: Day, over: i64, stop: &Stop) -> Result<(), StoreError> {
+    let path = day.path(dir);
+    let to = over.div_euclid(HOUR_MICROS) * HOUR_MICROS;
+    let mut conn = file::open_for_writing(dir, day)?;
+    are_worth_it(&conn, day, to)
+        .and_then(|are_worth_it| {
+            if are_worth_it {
+                build_hours(&mut conn, ((to - day.start()) << SEQ_BITS) - 1, stop)?;
+                tracing::info!(%day, until = %event::Timestamp::from_micros(to), "hours indexed");
+            }
+            Ok(())
+        })
+        .map_err(|error| file::sort(error, &path))
+}
+
+fn are_worth_it(conn: &Connection, day: Day, to: i64) -> rusqlite::Result<bool> {
+    let from = indexed_until(conn, day)?.unwrap_or_else(|| day.start());
+    let sql = format!(
+        "SELECT coalesce(sum({}), 0) >= ?3 FROM rollup_minute WHERE minute >= ?1 AND minute < ?2",
+        COUNT_COLUMNS.join(" + ")
+    );
+    conn.query_row(&sql, (from, to, HOURS_ROWS_MIN), |row| row.get(0))
+}
+
+/// Makes the tables of the text index, and lets `stop` interrupt what follows.
+fn begin(conn: &mut Connection, stop: &Stop) -> rusqlite::Result<()> {
     let wanted = stop.clone();
     conn.progress_handler(STEPS, Some(move || wanted.is_set()))?;
     // What a crash takes back is built again.
     conn.pragma_update(None, "synchronous", "NORMAL")?;
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     tx.execute_batch(SCHEMA)?;
-    tx.execute_batch(&format!(
-        "CREATE INDEX IF NOT EXISTS events_sent ON events ({}, id)",
-        sent_at(day)
-    ))?;
-    tx.commit()?;
-    while index_piece(conn)? {
+    tx.commit()
+}
+
+fn build(conn: &mut Connection, day: Day, stop: &Stop) -> rusqlite::Result<()> {
+    begin(conn, stop)?;
+    // Files have these from the first; those of older programs get them here.
+    conn.execute_batch(&file::indexes(day))?;
+    while index_piece(conn, SEALED, PIECE_ROWS)? {
         thread::park_timeout(PAUSE);
     }
     // Searches look into each part of the index; few parts are quick. Late rows make new parts all the time.
@@ -79,37 +130,52 @@ fn build(conn: &mut Connection, day: Day, stop: &Stop) -> rusqlite::Result<()> {
         }
         thread::park_timeout(PAUSE);
     }
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Rows that came behind the last piece.
-    tx.execute(
-        "INSERT INTO message_index (rowid, message) SELECT seq, message FROM events \
-         WHERE seq > (SELECT upto FROM index_state)",
-        (),
-    )?;
-    tx.execute("UPDATE index_state SET upto = ?1", (SEALED,))?;
-    tx.commit()
+    index_rest(conn, SEALED)
 }
 
-/// Adds rows to the text index; false when there were none left.
-fn index_piece(conn: &mut Connection) -> rusqlite::Result<bool> {
+fn build_hours(conn: &mut Connection, last: i64, stop: &Stop) -> rusqlite::Result<()> {
+    begin(conn, stop)?;
+    loop {
+        let began = Instant::now();
+        if !index_piece(conn, last, HOURS_PIECE_ROWS)? {
+            return index_rest(conn, last);
+        }
+        thread::park_timeout(PAUSE.max(began.elapsed() * HOURS_PAUSE));
+    }
+}
+
+/// Adds rows up to `last` to the text index; false when there were none left.
+fn index_piece(conn: &mut Connection, last: i64, rows: i64) -> rusqlite::Result<bool> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let last: Option<i64> = tx.query_row(
-        "SELECT max(seq) FROM (SELECT seq FROM events WHERE seq > (SELECT upto FROM index_state) \
-         ORDER BY seq LIMIT ?1)",
-        (PIECE_ROWS,),
+        "SELECT max(seq) FROM (SELECT seq FROM events WHERE seq > (SELECT upto FROM index_state) AND seq <= ?1 \
+         ORDER BY seq LIMIT ?2)",
+        (last, rows),
         |row| row.get(0),
     )?;
     let Some(last) = last else {
         return Ok(false);
     };
+    add(&tx, last)?;
+    tx.commit()?;
+    Ok(true)
+}
+
+/// Adds the rows that came behind the last piece: from now on the index has all up to `last`.
+fn index_rest(conn: &mut Connection, last: i64) -> rusqlite::Result<()> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    add(&tx, last)?;
+    tx.commit()
+}
+
+fn add(tx: &Transaction<'_>, last: i64) -> rusqlite::Result<()> {
     tx.execute(
         "INSERT INTO message_index (rowid, message) SELECT seq, message FROM events \
          WHERE seq > (SELECT upto FROM index_state) AND seq <= ?1 ORDER BY seq",
         (last,),
     )?;
     tx.execute("UPDATE index_state SET upto = ?1", (last,))?;
-    tx.commit()?;
-    Ok(true)
+    Ok(())
 }
 
 /// Merges parts of the text index; false when there was nothing left to merge.

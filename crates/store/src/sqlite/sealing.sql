@@ -1,4 +1,4 @@
--- What a file gets when its day is over. Everything stands in the file's own schema, so that rows which come later, and
+-- What a file gets in the background, when some hours of its day are over. Everything stands in the file's own schema, so that rows which come later, and
 -- rows that are deleted, find their way into the indexes whoever writes them.
 
 -- How far the text index is: rows up to this seq are in it. The largest number there is says that the file is sealed.
@@ -33,5 +33,3 @@ CREATE TRIGGER IF NOT EXISTS message_removed AFTER DELETE ON events
 BEGIN
     INSERT INTO message_index (message_index, rowid, message) VALUES ('delete', OLD.seq, OLD.message);
 END;
-
-CREATE INDEX IF NOT EXISTS events_host ON events (hostname);

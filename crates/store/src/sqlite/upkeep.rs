@@ -122,20 +122,23 @@ fn tidy(
             tracing::info!(%day, "file is open, to be deleted later");
         }
     }
-    let mut days = file::days(dir)?;
+    let days = file::days(dir)?;
     for day in &days {
         for route in &settings.routes {
             tidied.deleted += retention::clear(dir, *day, route, now, stop)?;
         }
     }
     let over = before(now, settings.seal_after);
-    days.retain(|day| day.end() <= over);
     // The newest first, which are searched most.
     for day in days.into_iter().rev() {
         if stop.is_set() {
             break;
         }
-        if is_sealed(dir, day)? {
+        if day.start() >= over || is_sealed(dir, day)? {
+            continue;
+        }
+        if day.end() > over {
+            sealing::index_hours(dir, day, over, stop)?;
             continue;
         }
         let began = Instant::now();

@@ -29,6 +29,8 @@ const WRITERS: usize = 2;
 const WAITING_BATCHES: usize = 64;
 const BATCH_BYTES_MAX: usize = 16 << 20;
 
+const HOUR_MICROS: i64 = 3_600_000_000;
+
 /// Rows, and how long they took.
 pub(super) struct Took {
     pub(super) rows: f64,
@@ -154,30 +156,33 @@ impl Kept {
         })
     }
 
+    /// As in life when the newest day ends: the others are sealed, and its hours indexed, one after the other.
     pub(super) async fn seal_all_but_the_newest(&self) -> anyhow::Result<Took> {
-        let tidied = self.seal(Timestamp::from_micros(self.end())).await?;
-        ensure!(
-            tidied.0 == usize::try_from(DAYS - 1)?,
-            "{} days were sealed",
-            tidied.0
-        );
+        let newest = self.end() - DAY_MICROS;
+        let seconds = self.seal(newest, DAYS - 1).await?;
+        for hour in 1..=24 {
+            let now = Timestamp::from_micros(newest + hour * HOUR_MICROS);
+            self.store.tidy(&self.upkeep, now).await?;
+        }
         Ok(Took {
             rows: to_f64(self.count) * to_f64(DAYS - 1) / to_f64(DAYS),
-            seconds: tidied.1,
+            seconds,
         })
     }
 
     /// Seals the newest day of the week, too.
     pub(super) async fn seal_the_newest(&self) -> anyhow::Result<f64> {
-        let tidied = self.seal(Timestamp::from_micros(self.end() + DAY_MICROS)).await?;
-        ensure!(tidied.0 == 1, "{} days were sealed", tidied.0);
-        Ok(tidied.1)
+        self.seal(self.end(), 1).await
     }
 
-    async fn seal(&self, now: Timestamp) -> anyhow::Result<(usize, f64)> {
+    /// Seals what ends at `end` or before; returns the seconds.
+    async fn seal(&self, end: i64, days: u64) -> anyhow::Result<f64> {
+        let now = Timestamp::from_micros(end + i64::try_from(self.upkeep.seal_after.as_micros())?);
         let tidied = self.store.tidy(&self.upkeep, now).await?;
         ensure!(!tidied.is_elsewhere, "somebody else seals");
-        Ok((tidied.sealed, tidied.sealing.as_secs_f64()))
+        let sealed = u64::try_from(tidied.sealed)?;
+        ensure!(sealed == days, "{sealed} days were sealed");
+        Ok(tidied.sealing.as_secs_f64())
     }
 
     pub(super) async fn megabytes(&self) -> anyhow::Result<f64> {

@@ -2,15 +2,16 @@
 
 use std::borrow::Cow;
 
-use event::{Defects, Event, EventId, Facility, Severity, Timestamp};
-use tokio_postgres::{Row, types::FromSqlOwned};
-use uuid::Uuid;
+use event::{EventId, Timestamp};
+use tokio_postgres::{Error, Row};
 
 use crate::{
-    json::{read_fields, read_structured_data},
     postgres::types::Micros,
     row::event_time,
-    search::{StoredEvent, position_of},
+    search::{
+        StoredEvent,
+        columns::{self, Columns, Head},
+    },
 };
 
 /// What [`stored`] reads.
@@ -18,44 +19,40 @@ pub(super) const COLUMNS: &str = "id, received_at, \"timestamp\", timestamp_form
     msgid, structured_data::text, message, has_bom, tags, fields::text, peer_addr, tls_peer, listener, route, raw, defects";
 
 /// The event of a row of [`COLUMNS`].
-pub(super) fn stored(row: &Row) -> Result<StoredEvent, tokio_postgres::Error> {
-    fn get<T: FromSqlOwned>(row: &Row, column: usize) -> Result<Option<T>, tokio_postgres::Error> {
-        row.try_get(column)
+pub(super) fn stored(row: &Row) -> Result<StoredEvent, Error> {
+    let (sent_at, form): (Option<Micros>, Option<i16>) = (row.try_get(2)?, row.try_get(3)?);
+    let head = Head {
+        id: EventId::from_uuid(row.try_get(0)?),
+        received_at: Timestamp::from_micros(row.try_get::<_, Micros>(1)?.0),
+        timestamp: sent_at
+            .zip(form)
+            .map(|(at, form)| event_time(Timestamp::from_micros(at.0), form)),
+    };
+    columns::stored(row, head)
+}
+
+impl Columns for Row {
+    type Error = Error;
+
+    fn text(&self, column: usize) -> Result<Option<String>, Error> {
+        self.try_get(column)
     }
-    let text = |column| get::<String>(row, column).map(|text| text.map(Cow::Owned));
-    let needed = |column| get::<String>(row, column).map(|text| Cow::Owned(text.unwrap_or_default()));
-    let code = |column| get::<i16>(row, column).map(|code| code.and_then(|code| u8::try_from(code).ok()));
-    let strings = |column| get::<Vec<String>>(row, column).map(Option::unwrap_or_default);
-    let id = EventId::from_uuid(get::<Uuid>(row, 0)?.unwrap_or_default());
-    let received_at = get::<Micros>(row, 1)?.map_or(0, |at| at.0);
-    let timestamp = get::<Micros>(row, 2)?.zip(get::<i16>(row, 3)?);
-    let (structured_data, fields) = (get::<String>(row, 10)?, get::<String>(row, 14)?);
-    Ok(StoredEvent {
-        event: Event {
-            id,
-            position: position_of(id),
-            received_at: Timestamp::from_micros(received_at),
-            timestamp: timestamp.map(|(at, form)| event_time(Timestamp::from_micros(at.0), form)),
-            facility: code(4)?.and_then(Facility::new),
-            severity: code(5)?.and_then(Severity::new),
-            hostname: text(6)?,
-            app_name: text(7)?,
-            procid: text(8)?,
-            msgid: text(9)?,
-            structured_data: structured_data.map_or_else(Vec::new, |json| read_structured_data(&json)),
-            message: text(11)?,
-            has_bom: get(row, 12)?.unwrap_or(false),
-            tags: strings(13)?.into_iter().map(Cow::Owned).collect(),
-            fields: fields.map_or_else(Vec::new, |json| read_fields(&json)),
-            peer_addr: needed(15)?,
-            tls_peer: text(16)?,
-            listener: needed(17)?,
-            raw: get::<Vec<u8>>(row, 19)?.map(Cow::Owned),
-            defects: strings(20)?
-                .iter()
-                .filter_map(|word| Defects::from_word(word))
-                .collect(),
-        },
-        route: needed(18)?,
-    })
+
+    fn code(&self, column: usize) -> Result<Option<u8>, Error> {
+        let code: Option<i16> = self.try_get(column)?;
+        Ok(code.and_then(|code| u8::try_from(code).ok()))
+    }
+
+    fn flag(&self, column: usize) -> Result<bool, Error> {
+        self.try_get(column)
+    }
+
+    fn strings(&self, column: usize) -> Result<Vec<Cow<'static, str>>, Error> {
+        let strings: Option<Vec<String>> = self.try_get(column)?;
+        Ok(strings.unwrap_or_default().into_iter().map(Cow::Owned).collect())
+    }
+
+    fn bytes(&self, column: usize) -> Result<Option<Vec<u8>>, Error> {
+        self.try_get(column)
+    }
 }

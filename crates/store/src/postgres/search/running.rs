@@ -1,6 +1,9 @@
 //! A connection that runs statements for somebody who may go away.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use deadpool_postgres::Object;
 use tokio_postgres::CancelToken;
@@ -13,6 +16,7 @@ use crate::{
 /// A connection that runs a search. Dropped before its end, it stops the search and is not used again.
 pub(in crate::postgres) struct Running {
     client: Option<Object>,
+    is_in_transaction: AtomicBool,
     token: CancelToken,
     tls: Tls,
 }
@@ -24,6 +28,7 @@ impl Running {
             token: client.cancel_token(),
             tls: store.tls.clone(),
             client: Some(client),
+            is_in_transaction: AtomicBool::new(false),
         })
     }
 
@@ -31,30 +36,30 @@ impl Running {
         self.client.as_ref().expect("taken only by finish and drop")
     }
 
-    /// Begins a transaction whose statements are stopped after `time`, with further settings of our own.
+    /// Begins a transaction whose statements are stopped after `time`, with further settings of our own; one that there
+    /// is ends.
     pub(in crate::postgres) async fn begin(
         &self,
         time: Duration,
         settings: &str,
     ) -> Result<(), tokio_postgres::Error> {
         // Compiling takes longer than it saves on a page of rows.
+        let is_next = self.is_in_transaction.swap(true, Ordering::Relaxed);
+        let end = if is_next { "ROLLBACK; " } else { "" };
         let begin = format!(
-            "BEGIN READ ONLY; SET LOCAL statement_timeout = {}; SET LOCAL jit = off; \
+            "{end}BEGIN READ ONLY; SET LOCAL statement_timeout = {}; SET LOCAL jit = off; \
              SET LOCAL plan_cache_mode = force_custom_plan; {settings}",
             time.as_millis().max(1)
         );
         self.client().batch_execute(&begin).await
     }
 
-    /// Ends the transaction, failed or not.
-    pub(in crate::postgres) async fn end(&self) -> Result<(), tokio_postgres::Error> {
-        self.client().batch_execute("ROLLBACK").await
-    }
-
     /// Gives the connection back.
     pub(in crate::postgres) async fn finish(mut self) {
         // Also after an error, which the transaction does not survive.
-        if self.end().await.is_ok() {
+        let is_free = !self.is_in_transaction.load(Ordering::Relaxed)
+            || self.client().batch_execute("ROLLBACK").await.is_ok();
+        if is_free {
             self.client = None;
         }
     }

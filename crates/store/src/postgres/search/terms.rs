@@ -8,9 +8,13 @@ use tokio_postgres::types::ToSql;
 
 use crate::{
     json::without_nul,
-    postgres::types::bound,
+    postgres::{
+        indexes::{FIELD_VALUES, TAG_VALUES},
+        types::bound,
+    },
     search::{
         names::Names,
+        plan::plain_values,
         sql::{Dialect, FALSE},
     },
 };
@@ -22,6 +26,7 @@ const LAG_MAX: i64 = 400_000_000_000_000_000;
 pub(in crate::postgres) struct Terms<'n> {
     names: &'n Names,
     params: Vec<Box<dyn ToSql + Sync + Send>>,
+    looks_up_values: bool,
 }
 
 impl<'n> Terms<'n> {
@@ -29,7 +34,14 @@ impl<'n> Terms<'n> {
         Self {
             names,
             params: Vec::new(),
+            looks_up_values: false,
         }
+    }
+
+    /// The same for a statement that uses the indexes of values of fields and of tags.
+    pub(in crate::postgres) const fn looking_up_values(mut self) -> Self {
+        self.looks_up_values = true;
+        self
     }
 
     /// Binds a value; returns its name in the statement.
@@ -146,6 +158,34 @@ impl<'n> Terms<'n> {
         format!("({})", tests.join(" OR "))
     }
 
+    /// What the index of the tags knows of them.
+    fn known_tags(&mut self, any: &[ValueMatch]) -> Option<String> {
+        let values = plain_values(any).filter(|_| self.looks_up_values)?;
+        let values = self.bind(
+            values
+                .iter()
+                .map(|value| without_nul(value).into_owned())
+                .collect::<Vec<_>>(),
+        );
+        Some(format!("tags IS NOT NULL AND {TAG_VALUES} && {values} AND "))
+    }
+
+    /// What the index of the fields' values knows of one.
+    fn known_values(&mut self, any: &[ValueMatch]) -> Option<String> {
+        let values = plain_values(any).filter(|_| self.looks_up_values)?;
+        let mut tests = Vec::new();
+        for value in values {
+            // A number, true and false are compared as texts, and are none in JSON.
+            let bare = is_short_number(&value) || matches!(value.as_str(), "true" | "false");
+            let bare = bare.then(|| format!("[{value}]"));
+            let text = serde_json::json!([without_nul(&value)]).to_string();
+            for json in [Some(text), bare].into_iter().flatten() {
+                tests.push(format!("{FIELD_VALUES} @> {}::text::jsonb", self.bind(json)));
+            }
+        }
+        Some(format!("fields IS NOT NULL AND ({}) AND ", tests.join(" OR ")))
+    }
+
     fn number(&mut self, path: &[String], range: &NumberRange) -> String {
         let at = self.at("fields", path);
         let mut bounds = Vec::new();
@@ -167,6 +207,15 @@ impl<'n> Terms<'n> {
 /// An IPv4 address with or without a port; what PostgreSQL can certainly take for one.
 const V4: &str =
     "^((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\\.){3}(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(:[0-9]{1,5})?$";
+
+/// Whether the text is how a number is written whose digits PostgreSQL can hold: without an exponent, as it is compared.
+fn is_short_number(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let has_no_zero = whole == "0" || !whole.starts_with('0');
+    text.len() <= 1000 && is_digits(whole) && is_digits(fraction) && has_no_zero
+}
 
 /// The items of a JSON list as rows of `item`; another value is the only one.
 fn items(at: &str) -> String {
@@ -222,6 +271,14 @@ impl Dialect for Terms<'_> {
         self.names
     }
 
+    fn bound(&self) -> usize {
+        self.params.len()
+    }
+
+    fn unbind(&mut self, count: usize) {
+        self.params.truncate(count);
+    }
+
     fn clock(&self, clock: TimeField) -> String {
         match clock {
             TimeField::ReceivedAt => "received_at".to_owned(),
@@ -263,19 +320,21 @@ impl Dialect for Terms<'_> {
     fn inside(&mut self, term: &Term) -> String {
         match term {
             Term::PeerAddr(networks) => self.peer(networks),
-            Term::Tag(_) => {
+            Term::Tag(any) => {
+                let known = self.known_tags(any).unwrap_or_default();
                 let tests = self.any("item", tests(term));
-                format!("EXISTS (SELECT 1 FROM unnest(tags) AS item WHERE {tests})")
+                format!("({known}EXISTS (SELECT 1 FROM unnest(tags) AS item WHERE {tests}))")
             }
             Term::StructuredData { id, param, .. } => {
                 let at = self.at("structured_data", &[id.clone(), param.clone()]);
                 let tests = self.any("item #>> '{}'", tests(term));
                 format!("EXISTS (SELECT 1 FROM {} WHERE {tests})", items(&at))
             }
-            Term::Custom(path, _) => {
+            Term::Custom(path, any) => {
+                let known = self.known_values(any).unwrap_or_default();
                 let at = self.at("fields", path);
                 let tests = self.any(&format!("({ITEM_TEXT})"), tests(term));
-                format!("EXISTS (SELECT 1 FROM {} WHERE {tests})", items(&at))
+                format!("({known}EXISTS (SELECT 1 FROM {} WHERE {tests}))", items(&at))
             }
             Term::Number(path, range) => self.number(path, range),
             Term::Exists(Field::StructuredData { id, param }) => {

@@ -23,7 +23,7 @@ use crate::{
         tally::Tally,
         windows::{MINUTE_MICROS, Walk, minutes},
     },
-    sqlite::{functions, writer::SEQ_BITS},
+    sqlite::{functions, sealing, writer::SEQ_BITS},
 };
 
 /// Rows that are handed on at a time.
@@ -31,7 +31,7 @@ const CHUNK_ROWS: usize = 200;
 
 /// The full-text index is asked once so many rows, or for so long, were looked through: a text that is common is found
 /// in them, and the index would find far more of it than is asked for.
-const WALK_ROWS: u64 = 50_000;
+const WALK_ROWS: u64 = if cfg!(test) { 20 } else { 50_000 };
 const WALK_TIME: Duration = Duration::from_millis(100);
 
 impl Searching<'_> {
@@ -52,10 +52,9 @@ impl Searching<'_> {
     fn day(&self, file: &DayFile, began: Instant, tally: &mut Tally) -> Result<(), Stop> {
         let names = file.names(&self.plan.rest)?;
         let texts = Texts::of(&self.plan.rest, &names).and_then(|texts| full_text(&texts));
-        let texts = if texts.is_some() && has_full_text(file)? {
-            texts
-        } else {
-            None
+        let indexed_until = match &texts {
+            Some(_) => sealing::indexed_until(&file.conn, file.day)?,
+            None => None,
         };
         let mut terms = Terms::new(&names, file.day);
         let Some(conditions) = self.conditions(&mut terms) else {
@@ -71,9 +70,9 @@ impl Searching<'_> {
             ),
             params: params.clone(),
         };
-        let by_text = texts.map(|texts| {
+        let by_text = texts.zip(indexed_until).map(|(texts, until)| {
             params.push(Value::Text(texts));
-            Asked {
+            let asked = Asked {
                 sql: format!(
                     "SELECT {COLUMNS} FROM (SELECT rowid AS found FROM message_index WHERE message_index MATCH ?{} \
                      AND rowid >= ?1 AND rowid < ?2 ORDER BY rowid {direction}) CROSS JOIN events ON seq = found \
@@ -81,7 +80,8 @@ impl Searching<'_> {
                     params.len()
                 ),
                 params,
-            }
+            };
+            (asked, until)
         });
         let range = self.after(file)?;
         self.walk(file, range, (&by_time, by_text.as_ref()), began, tally)
@@ -137,7 +137,7 @@ impl Searching<'_> {
         &self,
         file: &DayFile,
         seqs: Range,
-        (by_time, by_text): (&Asked, Option<&Asked>),
+        (by_time, by_text): (&Asked, Option<&(Asked, i64)>),
         began: Instant,
         tally: &mut Tally,
     ) -> Result<(), Stop> {
@@ -159,7 +159,7 @@ impl Searching<'_> {
         let wanted = self.plan.severities();
         walk.stop_at_gaps(wanted.is_some());
         let mut minutes = file.conn.prepare(&minutes(order, wanted, '?'))?;
-        loop {
+        while tally.left() > 0 {
             if let Some((from, to)) = walk.needs() {
                 let from = from.div_euclid(MINUTE_MICROS) * MINUTE_MICROS;
                 let minutes = minutes.query_map((from, to), |row| {
@@ -169,22 +169,24 @@ impl Searching<'_> {
                 walk.feed(minutes.collect::<Result<_, _>>()?);
             }
             let is_rare = tally.walked() >= WALK_ROWS || began.elapsed() >= WALK_TIME;
-            if let Some(by_text) = by_text.filter(|_| is_rare) {
-                let rest = walk.rest();
-                tally.reads(true);
-                let mut statement = file.conn.prepare(&by_text.sql)?;
-                self.window(&mut statement, &by_text.params, within(rest), file, tally)?;
-                return self.progress(
-                    tally,
-                    if order == Order::NewestFirst {
-                        rest.0
-                    } else {
-                        rest.1
-                    },
-                );
+            if let Some((by_text, until)) = by_text {
+                let (rest, until) = (walk.rest(), *until);
+                let (is_indexed, end) = match order {
+                    Order::NewestFirst => (rest.1 <= until, rest.0),
+                    Order::OldestFirst => (rest.0 < until, until.min(rest.1)),
+                };
+                if is_indexed && is_rare && rest.0 < rest.1 {
+                    let window = walk.jump(end);
+                    tally.reads(true);
+                    let mut statement = file.conn.prepare(&by_text.sql)?;
+                    self.window(&mut statement, &by_text.params, within(window.range), file, tally)?;
+                    self.progress(tally, walk.edge())?;
+                    continue;
+                }
+                walk.stop_at((order == Order::NewestFirst && !is_indexed).then_some(until));
             }
             let Some(window) = walk.window() else {
-                return Ok(());
+                break;
             };
             // A small window may be over before SQLite asks whether to go on.
             if tally.time_left().is_none() {
@@ -196,10 +198,8 @@ impl Searching<'_> {
             walk.took(window, began.elapsed());
             tally.walks(window.rows);
             self.progress(tally, walk.edge())?;
-            if tally.left() == 0 {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 
     fn progress(&self, tally: &mut Tally, edge: i64) -> Result<(), Stop> {
@@ -242,19 +242,4 @@ impl Searching<'_> {
         }
         ended
     }
-}
-
-/// Whether the file's full-text index is there and holds all rows.
-fn has_full_text(file: &DayFile) -> rusqlite::Result<bool> {
-    let is_there: bool = file.conn.query_row(
-        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'index_state')",
-        (),
-        |row| row.get(0),
-    )?;
-    Ok(is_there
-        && file.conn.query_row(
-            "SELECT EXISTS (SELECT 1 FROM index_state WHERE upto = ?1)",
-            (i64::MAX,),
-            |row| row.get(0),
-        )?)
 }

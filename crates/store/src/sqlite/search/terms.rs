@@ -49,6 +49,14 @@ impl Dialect for Terms<'_> {
         self.names
     }
 
+    fn bound(&self) -> usize {
+        self.params.len()
+    }
+
+    fn unbind(&mut self, count: usize) {
+        self.params.truncate(count);
+    }
+
     fn clock(&self, clock: TimeField) -> String {
         let received_at = format!("({} + (seq >> {SEQ_BITS}))", self.day.start());
         match clock {
