@@ -19,7 +19,7 @@ MINUTES ?=
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run test torture stopped-shipper deps lint fmt doc deny bench bench-compare flamegraph clean
+.PHONY: help run test screenshots torture stopped-shipper deps lint fmt doc deny bench bench-compare flamegraph clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ run: ## build the release binary and start all of Logferry on this machine (DATA
 	cargo build --release --package logferry --bin logferry
 	exec $(TARGET)/release/logferry run --data "$(DATA)" $(ARGS)
 
-deps: ## install the servers that tests use (RabbitMQ, Redis, PostgreSQL, rsyslog), if missing
+deps: ## install what tests use (RabbitMQ, Redis, PostgreSQL, rsyslog, Chromium), if missing
 	@tests/install-deps
 
 # `--bins --tests` in one build, so that the services which whole-system tests start are built with the
@@ -36,6 +36,9 @@ deps: ## install the servers that tests use (RabbitMQ, Redis, PostgreSQL, rsyslo
 test: deps ## run every test, on private servers; installs what is missing (ARGS=...)
 	cargo build --workspace --bins --tests
 	$(TARGET)/debug/testkit run -- cargo test --workspace --no-fail-fast $(ARGS)
+
+screenshots: deps ## draw all pages, light and dark, into target/screenshots
+	cargo test --package web --test pages screenshots -- --ignored
 
 torture: deps ## break a whole pipeline by a seed and check that nothing is lost (SEED=1 ROUNDS=5 MINUTES= ARGS=...)
 	cargo build --workspace --bins --tests

@@ -1,12 +1,12 @@
-// What every page has: copying, saying, keys. Without it the pages work as well.
+// What every page has: copying, saying, menus, keys. Without it the pages work as well.
 
 const root = document.documentElement;
 
 /** What forms and requests carry, to show that they come from our pages. */
 export const csrf = root.dataset.csrf;
 
-/** Whether single keys are shortcuts. */
-export const hasKeys = root.dataset.keys === "on";
+/** 12345 as pages write it. */
+export const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, "\u2009");
 
 let spoken = 0;
 
@@ -42,16 +42,70 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
-// A menu closes when the focus leaves it.
-for (const menu of document.querySelectorAll("details.menu")) {
-  document.addEventListener("click", (event) => {
+// A menu closes when something else is clicked, and by Escape.
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
     if (!menu.contains(event.target)) menu.open = false;
-  });
-  menu.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape") return;
-    menu.open = false;
-    menu.querySelector("summary").focus();
-  });
+  }
+});
+document.addEventListener("keydown", (event) => {
+  const menu = event.key === "Escape" && event.target.closest?.("details.menu[open]");
+  if (!menu) return;
+  event.stopPropagation();
+  menu.open = false;
+  menu.querySelector("summary").focus();
+});
+
+const pages = { s: "/search", t: "/tail", p: "/pipeline", d: "/dead-letters", o: "/sources" };
+const acts = { "?": sheet, g: () => { isGoing = true; } };
+const names = [["g s t p d o", "go to a page"], ["?", "this sheet"]];
+let isGoing = false;
+
+/** Gives single keys of a page a meaning, and tells it on the sheet. */
+export function onKeys(more, words) {
+  Object.assign(acts, more);
+  names.unshift(...words);
+}
+
+addEventListener("keydown", (event) => {
+  if (root.dataset.keys !== "on" || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest?.("input, textarea, select, dialog")) return;
+  // These keys press what has the focus.
+  if (/^( |Enter)$/.test(event.key) && event.target.closest?.("a, button, summary")) return;
+  let act = acts[event.key];
+  if (isGoing) {
+    isGoing = false;
+    const entry = document.querySelector(`.bar nav a[href="${pages[event.key]}"]`);
+    act = entry && (() => location.assign(entry.href));
+  }
+  if (!act) return;
+  event.preventDefault();
+  act();
+});
+
+/** The sheet of keys. */
+function sheet() {
+  let dialog = document.getElementById("keys");
+  if (!dialog) {
+    dialog = document.createElement("dialog");
+    dialog.id = "keys";
+    dialog.setAttribute("aria-label", "Keys");
+    const list = document.createElement("div");
+    list.className = "keys";
+    for (const [key, what] of names) {
+      const name = document.createElement("kbd");
+      name.textContent = key;
+      const text = document.createElement("span");
+      text.textContent = what;
+      list.append(name, text);
+    }
+    const close = document.createElement("button");
+    close.textContent = "Close";
+    close.addEventListener("click", () => dialog.close());
+    dialog.append(list, close);
+    document.body.append(dialog);
+  }
+  dialog.showModal();
 }
 
 // What is wrong comes first.

@@ -1,28 +1,39 @@
 // The search page: runs without loading the page anew, rows opened in place, keys, copying.
 // There is one renderer, the server's: what is fetched is the page itself, taken over part by part as it comes.
-import { copy, hasKeys, say } from "./core.js";
+import { copy, grouped, onKeys, say } from "./core.js";
 import { draw } from "./chart.js";
+import { draw as drawMap } from "./minimap.js";
+import { idOf, lineOf, link, toggle } from "./rows.js";
 import { attach } from "./suggest.js";
 
 const main = document.getElementById("main");
 const form = document.getElementById("query");
 const parts = ["status", "chart", "facets"];
 let running = null;
+let hasRun = false;
+let counting = null;
 
 const rows = () => [...document.querySelectorAll("#rows tr[id]")];
-const link = (row) => row?.querySelector("a");
-const current = () => document.activeElement?.closest?.("tr[id]");
+/** The row that has the focus, or in whose details it is. */
+const current = () => {
+  const row = document.activeElement?.closest?.("#rows tr");
+  return row?.matches(".details") ? row.previousElementSibling : row;
+};
 
 /** Runs the search of an address; the old rows stand, dimmed, until the first new ones come. */
 async function run(address, { push = true } = {}) {
   running?.abort();
+  counting?.abort();
   const abort = (running = new AbortController());
   if (push) history.pushState(null, "", address);
-  const busy = setTimeout(() => main.classList.add("busy"), 150);
+  const taken = { head: false, rows: 0, isMistaken: false, progress: "" };
+  const begun = Date.now();
+  const busy = setInterval(() => tellProgress(taken, begun), 150);
   main.setAttribute("aria-busy", "true");
   try {
     const answer = await fetch(address, { signal: abort.signal, headers: { Accept: "text/html" } });
-    if (answer.redirected && !new URL(answer.url).pathname.startsWith("/search")) {
+    if (!new URL(answer.url).pathname.startsWith("/search") || !/^(200|422)$/.test(answer.status)) {
+      // To the form that asks who this is, or to the page that says what went wrong.
       location.assign(answer.url);
       return;
     }
@@ -30,7 +41,7 @@ async function run(address, { push = true } = {}) {
     const page = document.implementation.createHTMLDocument("");
     page.open();
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-    const taken = { head: false, rows: 0, isMistaken: answer.status === 422 };
+    taken.isMistaken = answer.status === 422;
     for (;;) {
       const { value, done } = await reader.read();
       if (done) break;
@@ -41,15 +52,61 @@ async function run(address, { push = true } = {}) {
     take(page, taken, true);
     arrived();
   } catch (error) {
-    if (error.name !== "AbortError") say("The search failed: the server does not answer.");
+    // A newer search says for itself how it goes.
+    if (running === abort) ended(error, taken, address);
   } finally {
-    clearTimeout(busy);
+    clearInterval(busy);
     if (running === abort) {
       running = null;
       main.classList.remove("busy");
       main.removeAttribute("aria-busy");
+      progress.hidden = true;
     }
   }
+}
+
+/** While it takes long: how far it came, and the way to end it. */
+const progress = document.createElement("p");
+progress.className = "progress";
+progress.hidden = true;
+const cancel = document.createElement("button");
+cancel.type = "button";
+cancel.textContent = "Cancel";
+cancel.addEventListener("click", () => running?.abort());
+progress.append(document.createElement("span"), " ", cancel);
+
+function tellProgress(taken, begun) {
+  if (taken.rows === 0) main.classList.add("busy");
+  if (Date.now() - begun < 500) return;
+  document.getElementById("result").prepend(progress);
+  progress.hidden = false;
+  progress.firstChild.textContent = taken.progress || `searching, ${taken.rows} found`;
+  if (taken.progress) say(taken.progress);
+}
+
+/** What came stays, and a line says why it is not all. */
+function ended(error, taken, address) {
+  const note = document.createElement("div");
+  note.className = "note";
+  const text = document.createElement("p");
+  const again = document.createElement("a");
+  again.className = "button";
+  again.href = address;
+  again.textContent = "Search again";
+  const isCancelled = error.name === "AbortError";
+  text.textContent = isCancelled ? "Cancelled" : "The server does not answer any more";
+  text.append(taken.rows ? `: ${taken.progress || `${taken.rows} found so far`}. ` : ". The rows are those of the search before. ", again);
+  note.append(text);
+  const table = document.getElementById("rows");
+  document.querySelector("#result > .note")?.remove();
+  table.before(note);
+  main.classList.toggle("old", taken.rows === 0);
+  if (taken.rows) {
+    // They tell of the search before.
+    while (table.nextSibling) table.nextSibling.remove();
+    for (const id of parts) document.getElementById(id)?.remove();
+  }
+  say(text.textContent);
 }
 
 /** Moves into this page what has come of the other one so far. */
@@ -66,19 +123,34 @@ function take(page, taken, isAll = false) {
   // Nothing ran: the rows that are there are of the query before.
   main.classList.toggle("old", taken.isMistaken);
   if (taken.isMistaken) return;
-  // The last row may still be on its way.
-  const found = page.querySelectorAll("#rows tr[id]").length - (isAll ? 0 : 1);
-  if (isAll) {
-    swap(page, "#result");
-    for (const id of parts) swap(page, `#${id}`);
-  } else if (found > taken.rows) {
-    taken.rows = found;
+  document.getElementById("result").hidden = false;
+  takeRows(page, taken, isAll);
+  const scan = [...page.querySelectorAll(".scan")].pop();
+  if (scan) taken.progress = scan.textContent.trim();
+  if (!isAll) return;
+  // The rows stand already, perhaps with the focus in them; what is below them is new.
+  const [table, fresh] = [document.getElementById("rows"), document.importNode(result, true)];
+  fresh.querySelector("#rows").remove();
+  while (table.nextSibling) table.nextSibling.remove();
+  table.after(...fresh.childNodes);
+  for (const id of parts) swap(page, `#${id}`);
+}
+
+/** The first new row takes the place of the old ones, each further one goes behind it. */
+function takeRows(page, taken, isAll) {
+  const found = [...page.querySelectorAll("#rows tbody:not(.scan) > tr")];
+  // The last one may still be on its way.
+  if (!isAll) found.pop();
+  if (found.length <= taken.rows && !isAll) return;
+  const table = document.getElementById("rows");
+  if (taken.rows === 0) {
+    swap(page, "#rows thead");
+    for (const old of [...table.tBodies, ...document.querySelectorAll("#result > .note")]) old.remove();
+    table.createTBody();
     main.classList.remove("busy");
-    document.getElementById("rows").replaceWith(document.importNode(page.getElementById("rows"), true));
-  } else {
-    const scan = [...page.querySelectorAll(".scan")].pop();
-    if (scan) say(scan.textContent.trim());
   }
+  table.tBodies[0].append(...found.slice(taken.rows).map((row) => document.importNode(row, true)));
+  taken.rows = found.length;
 }
 
 /** The form as the server understood it, but for what is being typed. */
@@ -99,58 +171,59 @@ function swap(page, selector) {
   const [old, fresh] = [document.querySelector(selector), page.querySelector(selector)];
   if (fresh && old) old.replaceWith(document.importNode(fresh, true));
   else if (fresh) main.append(document.importNode(fresh, true));
-  else if (old && selector !== "#result") old.remove();
+  else if (old) old.remove();
 }
 
 /** What is to do when all of a page is there. */
 function arrived() {
   const status = document.getElementById("status");
   if (status) {
+    // What had the focus may be gone with the part that it stood in.
+    if (hasRun && document.activeElement === document.body) status.focus({ preventScroll: true });
+    hasRun = true;
     document.title = `${status.querySelector("b").textContent} – Search – Logferry`;
     say(status.textContent.trim());
   }
+  const frequent = document.querySelector(".fold");
+  if (frequent) frequent.open = matchMedia("(min-width: 56.25em)").matches;
   draw(document.getElementById("chart"), run);
+  drawMap(document.getElementById("rows"));
+  countAll(status);
 }
 
-/** Opens a row below itself, or closes it. */
-async function toggle(row) {
-  const next = row.nextElementSibling;
-  if (next?.classList.contains("details")) {
-    next.remove();
-    row.classList.remove("open");
-    show(null);
-    return;
+/** An estimate stands until the count is there. */
+async function countAll(status) {
+  const shown = status?.querySelector("b[data-estimate]");
+  if (!shown) return;
+  const params = new URL(location.href).searchParams;
+  for (const name of ["range", "cursor", "back", "at", "limit"]) params.delete(name);
+  for (const end of ["from", "to"]) if (status.dataset[end]) params.set(end, status.dataset[end]);
+  if (!status.dataset.from) params.set("range", "all");
+  params.set("exact", "1");
+  counting?.abort();
+  counting = new AbortController();
+  try {
+    const answer = await fetch(`/api/v1/count?${params}`, { signal: counting.signal });
+    const count = answer.ok ? (await answer.json()).exact : null;
+    if (count === null || !shown.isConnected) return;
+    shown.textContent = `${grouped(count)} event${count === 1 ? "" : "s"}`;
+    shown.removeAttribute("data-estimate");
+    document.title = `${shown.textContent} – Search – Logferry`;
+  } catch {
+    // Something else is asked for by now, or the time was up: the estimate says that it is one.
   }
-  const address = new URL(link(row).href);
-  address.searchParams.set("fragment", "1");
-  const answer = await fetch(address);
-  const details = document.createElement("tr");
-  details.className = "details";
-  const cell = details.insertCell();
-  cell.colSpan = 5;
-  if (answer.ok) {
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    cell.append(...document.adoptNode(page.body).childNodes);
-    const bar = cell.querySelector(".acts-bar");
-    for (const [name, what] of [["Copy JSON", "json"], ["Copy link", "link"]]) {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = name;
-      button.dataset.act = what;
-      bar?.append(button);
-    }
-  } else {
-    cell.textContent = "This event cannot be shown: " + (answer.status === 404 ? "it is gone." : "the server does not answer.");
-  }
-  row.after(details);
-  row.classList.add("open");
-  show(row);
+}
+
+/** Opens a row, or closes it, and says so in the address. */
+async function open(row) {
+  const isOpen = await toggle(row, "This event is gone: it was older than what is kept.");
+  show(isOpen ? row : null);
 }
 
 /** The address bar tells which row is open; the way back does not go row by row. */
 function show(row) {
   const address = new URL(location.href);
-  if (row) address.searchParams.set("at", row.id.slice(2));
+  if (row) address.searchParams.set("at", idOf(row));
   else address.searchParams.delete("at");
   history.replaceState(null, "", address);
 }
@@ -163,18 +236,19 @@ function permalink(row) {
   const times = document.getElementById("status")?.dataset;
   if (times?.from) address.searchParams.set("from", times.from);
   if (times?.to) address.searchParams.set("to", times.to);
-  for (const name of ["by", "sort", "cursor", "back"]) if (old.get(name)) address.searchParams.set(name, old.get(name));
-  if (row) address.searchParams.set("at", row.id.slice(2));
+  for (const name of ["by", "sort", "cols", "cursor", "back"]) if (old.get(name)) address.searchParams.set(name, old.get(name));
+  if (row) address.searchParams.set("at", idOf(row));
   return address.href;
 }
-
-const lineOf = (row) => [...row.cells].map((cell) => cell.innerText.trim()).join(" ");
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const params = new URLSearchParams();
-  for (const [name, value] of new FormData(form)) if (value !== "") params.append(name, value);
-  run(`/search?${params}`);
+  const usual = form.elements.range.dataset.usual;
+  for (const [name, value] of new FormData(form)) {
+    if (value !== "" && !(name === "range" && value === usual)) params.append(name, value);
+  }
+  run(String(params) ? `/search?${params}` : "/search");
 });
 form.addEventListener("change", (event) => {
   if (event.target.name === "range") form.requestSubmit();
@@ -186,7 +260,7 @@ main.addEventListener("click", async (event) => {
   if (act) {
     const row = act.closest(".details").previousElementSibling;
     if (act.dataset.act === "link") return copy(permalink(row), "Link");
-    const answer = await fetch(`/api/v1/events/${row.id.slice(2)}`);
+    const answer = await fetch(`/api/v1/events/${idOf(row)}`);
     return copy(await answer.text(), "JSON");
   }
   const anchor = event.target.closest("a[href]");
@@ -195,7 +269,7 @@ main.addEventListener("click", async (event) => {
     if (!anchor && String(getSelection()) !== "") return;
     event.preventDefault();
     link(row).focus({ preventScroll: true });
-    toggle(row);
+    open(row);
     return;
   }
   if (anchor && !anchor.hasAttribute("download") && new URL(anchor.href).pathname === "/search" && anchor.origin === location.origin) {
@@ -221,11 +295,12 @@ function move(step, fits = () => true) {
 
 const isAtLeast = (code) => (row) => Number(row.className[1]) <= code;
 
-/** The range moved by half of itself. */
+/** The range moved by half of itself: the one of the address, which is never late, or the one that was found. */
 function shift(direction) {
-  const times = document.getElementById("status")?.dataset;
-  if (!times?.from) return;
-  const [from, to] = [Date.parse(times.from), Date.parse(times.to)];
+  const params = new URL(location.href).searchParams;
+  const found = document.getElementById("status")?.dataset;
+  const [from, to] = ["from", "to"].map((end) => Date.parse(params.get(end) ?? found?.[end] ?? ""));
+  if (!(from < to)) return;
   between(from + ((to - from) / 2) * direction, to + ((to - from) / 2) * direction);
 }
 
@@ -237,10 +312,20 @@ function between(from, to) {
   run(address.href);
 }
 
-const pages = { s: "/search", t: "/tail", p: "/pipeline", d: "/dead-letters", o: "/sources" };
-let isGoing = false;
+/** Follows the link that narrows to the value which has the focus, or away from it. */
+function narrow(which) {
+  const value = document.activeElement.closest(".pairs > div, .facets li");
+  const links = value?.querySelectorAll("a[href^='/search']");
+  links?.[which]?.click();
+}
 
-const keys = {
+/** Into the row's minute. */
+function zoom() {
+  const minute = Date.parse(current()?.querySelector("time").dateTime ?? "");
+  if (minute) between(minute - (minute % 60000), minute - (minute % 60000) + 60000);
+}
+
+onKeys({
   "/": () => form.elements.q.focus(),
   j: () => move(1),
   k: () => move(-1),
@@ -250,69 +335,36 @@ const keys = {
   W: () => move(-1, isAtLeast(4)),
   n: () => move(1, (row) => row.querySelector("mark")),
   N: () => move(-1, (row) => row.querySelector("mark")),
-  c: () => current() && location.assign(`/event/${current().id.slice(2)}/context`),
+  c: () => current() && location.assign(`/event/${idOf(current())}/context#${current().id}`),
   y: () => current() && copy(lineOf(current()), "Line"),
   Y: () => copy(permalink(current()), "Link"),
+  f: () => narrow(0),
+  F: () => narrow(1),
   "[": () => shift(-1),
   "]": () => shift(1),
-  z: () => {
-    const minute = Date.parse(current()?.querySelector("time").dateTime ?? "");
-    if (minute) between(minute - (minute % 60000), minute - (minute % 60000) + 60000);
-  },
+  z: zoom,
   Z: () => history.back(),
   t: () => location.assign(`/tail?q=${encodeURIComponent(form.elements.q.value)}`),
   ".": () => document.getElementById("facets")?.toggleAttribute("hidden"),
   x: () => run("/search"),
-  "?": sheet,
-  g: () => { isGoing = true; },
-};
+}, [
+  ["/", "to the query"], ["j k", "next, previous row"], ["Enter", "open the row"], ["c", "what stood around it"],
+  ["e E", "next, previous err or worse"], ["w W", "next, previous warning or worse"], ["n N", "next, previous hit"],
+  ["y Y", "copy line, copy link"], ["f F", "only this value, all but it"], ["[ ]", "range back, forward"],
+  ["z Z", "into the row's minute, back"], ["t", "tail this query"], [".", "frequent values on, off"], ["x", "clear"],
+  ["Esc", "cancel, close"],
+]);
 
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && running) return running.abort();
-  const isField = event.target.closest?.("input, textarea, select, dialog");
-  if (!hasKeys || isField || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (isGoing) {
-    isGoing = false;
-    const entry = document.querySelector(`.bar nav a[href="${pages[event.key]}"]`);
-    if (entry) location.assign(entry.href);
-    return;
-  }
-  const act = keys[event.key];
-  if (!act) return;
-  event.preventDefault();
-  act();
+  if (event.key !== "Escape") return;
+  if (running) return running.abort();
+  // Out of what is open below a row, back to the row.
+  const place = event.target.closest?.("tr.open, tr.details");
+  const row = place?.matches(".details") ? place.previousElementSibling : place;
+  if (!row) return;
+  link(row).focus();
+  open(row);
 });
-
-/** The sheet of keys. */
-function sheet() {
-  let dialog = document.getElementById("keys");
-  if (!dialog) {
-    dialog = document.createElement("dialog");
-    dialog.id = "keys";
-    dialog.setAttribute("aria-label", "Keys");
-    const list = document.createElement("div");
-    list.className = "keys";
-    for (const [key, what] of [
-      ["/", "to the query"], ["j k", "next, previous row"], ["Enter", "open the row"], ["c", "what stood around it"],
-      ["e E", "next, previous err or worse"], ["w W", "next, previous warning or worse"], ["n N", "next, previous hit"],
-      ["y Y", "copy line, copy link"], ["[ ]", "range back, forward"], ["z Z", "into the row's minute, back"],
-      ["t", "tail this query"], [".", "frequent values on, off"], ["x", "clear"], ["g s t p d o", "go to a page"],
-      ["Esc", "cancel, close"], ["?", "this sheet"],
-    ]) {
-      const name = document.createElement("kbd");
-      name.textContent = key;
-      const text = document.createElement("span");
-      text.textContent = what;
-      list.append(name, text);
-    }
-    const close = document.createElement("button");
-    close.textContent = "Close";
-    close.addEventListener("click", () => dialog.close());
-    dialog.append(list, close);
-    document.body.append(dialog);
-  }
-  dialog.showModal();
-}
 
 attach(form.elements.q);
 if (document.readyState === "loading") addEventListener("DOMContentLoaded", arrived);

@@ -1,6 +1,8 @@
 // Live tail: follows, pauses, marks, and tells what was not shown. Rows come as HTML from the server.
 
-import { csrf, hasKeys, say } from "./core.js";
+import { copy, csrf, grouped, onKeys, say } from "./core.js";
+import { idOf, lineOf, link, toggle } from "./rows.js";
+import { attach } from "./suggest.js";
 
 const RING = 5000; // Events that wait while paused.
 const DOM = 1000; // Rows in the page.
@@ -18,6 +20,7 @@ const problem = $("tail-problem");
 
 let source = null;
 let following = true;
+let isAway = false; // Scrolled up since it followed.
 let after = log.dataset.after;
 let mode = "";
 let lastStat = null;
@@ -86,7 +89,7 @@ function arrive(parts) {
 
 function flush() {
   flushAt = Date.now();
-  if (lostWaiting) put([line(`${lostWaiting.toLocaleString()} lines gave way while paused`, "gap", searchLink())]);
+  if (lostWaiting) put([line(`${grouped(lostWaiting)} lines gave way while paused`, "gap", searchLink())]);
   // What would be taken out of the page at once need not go in.
   put(waiting.slice(-DOM));
   waiting = [];
@@ -99,6 +102,7 @@ function setFollowing(on) {
   pause.setAttribute("aria-pressed", String(!on));
   pause.textContent = on ? "❚❚ Pause" : "▶ Follow";
   if (on) {
+    isAway = false;
     flush();
     log.scrollTop = log.scrollHeight;
   }
@@ -107,13 +111,13 @@ function setFollowing(on) {
 
 function show() {
   follow.hidden = following;
-  follow.textContent = `▼ ${waitingRows.toLocaleString()} new – follow`;
+  follow.textContent = `▼ ${grouped(waitingRows)} new – follow`;
   const parts = [following ? "following" : "paused"];
   if (mode === "store") parts.push("the broker is away: new rows of the store every 2 s");
   if (mode === "none") parts.push("neither broker nor store answers; trying again");
   if (mode === "lost") parts.push("the connection is lost; trying again");
   if (lastStat) {
-    parts.push(`${lastStat.in_s.toLocaleString()}/s arrive, ${lastStat.match_s.toLocaleString()}/s match`);
+    parts.push(`${grouped(lastStat.in_s)}/s arrive, ${grouped(lastStat.match_s)}/s match`);
     if (lastStat.behind_ms !== undefined) parts.push(`${(lastStat.behind_ms / 1000).toFixed(1)} s behind`);
     if (lastStat.in_s && !lastStat.match_s && lastMatch) parts.push(`last match ${lastMatch}`);
   }
@@ -137,6 +141,8 @@ function tell(parts) {
 
 function connect() {
   source?.close();
+  lastStat = null;
+  show();
   const params = new URLSearchParams({ q: form.elements.q.value, html: "1", backfill: "100" });
   if (after) params.set("after", after);
   source = new EventSource(`/api/v1/tail?${params}`);
@@ -150,7 +156,7 @@ function connect() {
   });
   source.addEventListener("gap", (event) => {
     const gap = JSON.parse(event.data);
-    const number = gap.n === null ? "events" : `${gap.n.toLocaleString()} events`;
+    const number = gap.n === null ? "events" : `${grouped(gap.n)} events`;
     const kind = gap.unseen ? "too fast to be looked at" : "too fast";
     arrive([line(`${number} not shown here (${kind}, ${clock(gap.from)}–${clock(gap.to)})`, "gap", searchLink(gap.from, gap.to))]);
   });
@@ -230,31 +236,74 @@ $("tail-clear").addEventListener("click", () => rows.replaceChildren());
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden && following) flush();
 });
-// Scrolling up pauses; coming back to the end goes on.
+// Scrolling up pauses; coming back to the end goes on. Whoever paused at the end has not been away from it.
 log.addEventListener("scroll", () => {
   const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-  if (following && !isAtEnd) setFollowing(false);
-  else if (!following && isAtEnd && !waiting.length) setFollowing(true);
+  if (!isAtEnd) {
+    isAway = true;
+    if (following) setFollowing(false);
+  } else if (isAway && !following && !waiting.length) {
+    setFollowing(true);
+  }
 });
 document.addEventListener("selectionchange", () => {
   const selection = getSelection();
   if (following && selection && !selection.isCollapsed && log.contains(selection.anchorNode)) setFollowing(false);
 });
-document.addEventListener("keydown", (event) => {
-  const isTyping = /^(INPUT|SELECT|TEXTAREA|BUTTON|A)$/.test(event.target.tagName);
-  if (!hasKeys || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
-  const act = {
-    " ": () => setFollowing(!following),
-    m: mark,
-    Enter: mark,
-    G: () => setFollowing(true),
-    s: () => $("tail-search").click(),
-    "/": () => form.elements.q.focus(),
-  }[event.key];
-  if (!act) return;
+// A row opens in its place, which pauses. One that was just published may not be stored yet.
+log.addEventListener("click", async (event) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+  const act = event.target.closest("[data-act]");
+  if (act) {
+    const row = act.closest(".details").previousElementSibling;
+    if (act.dataset.act === "link") return copy(new URL(`/event/${idOf(row)}`, location.href).href, "Link");
+    return copy(await (await fetch(`/api/v1/events/${idOf(row)}`)).text(), "JSON");
+  }
+  const row = event.target.closest("tr[id]");
+  const anchor = event.target.closest("a[href]");
+  if (!row || (anchor && anchor !== link(row)) || (!anchor && String(getSelection()) !== "")) return;
   event.preventDefault();
-  act();
+  setFollowing(false);
+  link(row).focus({ preventScroll: true });
+  toggle(row, "This event is not stored yet. Close it and open it again in a moment.");
 });
 
+/** Moves the focus by rows that fit. */
+function move(step, fits = () => true) {
+  const all = [...rows.querySelectorAll("tr[id]")];
+  let at = all.indexOf(document.activeElement.closest("tr[id]"));
+  if (at < 0) at = step > 0 ? -1 : all.length;
+  for (at += step; at >= 0 && at < all.length; at += step) {
+    if (!fits(all[at])) continue;
+    setFollowing(false);
+    link(all[at]).focus();
+    return;
+  }
+}
+
+const isAtLeast = (code) => (row) => Number(row.className[1]) <= code;
+const isRow = () => document.activeElement.closest("tr[id]");
+
+onKeys({
+  " ": () => setFollowing(!following),
+  m: mark,
+  Enter: mark,
+  G: () => setFollowing(true),
+  s: () => $("tail-search").click(),
+  "/": () => form.elements.q.focus(),
+  j: () => move(1),
+  k: () => move(-1),
+  e: () => move(1, isAtLeast(3)),
+  E: () => move(-1, isAtLeast(3)),
+  w: () => move(1, isAtLeast(4)),
+  W: () => move(-1, isAtLeast(4)),
+  y: () => isRow() && copy(lineOf(isRow()), "Line"),
+}, [
+  ["Space", "pause, go on"], ["m, Enter", "draw a mark"], ["G", "follow"], ["/", "to the filter"], ["s", "search the same"],
+  ["j k", "next, previous row"], ["e E", "next, previous err or worse"], ["w W", "next, previous warning or worse"],
+  ["y", "copy line"],
+]);
+
+attach(form.elements.q);
 log.scrollTop = log.scrollHeight;
 connect();

@@ -4,6 +4,7 @@
 mod access;
 mod backoff;
 mod first;
+mod own_password;
 mod password;
 mod secret;
 mod sessions;
@@ -37,6 +38,8 @@ use self::{backoff::Backoff, first::First, password::Passwords, secret::Secret};
 
 /// How long who somebody is holds without asking the store again.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
+/// The same while the store does not answer: whoever looks may go on, and see what is wrong.
+const KNOWN_WITHOUT_STORE: Duration = Duration::from_secs(600);
 /// Secrets remembered; beyond it they are forgotten and asked for again.
 const KNOWN_MAX: usize = 4096;
 /// How exactly the store knows when a session or token was last used.
@@ -164,11 +167,16 @@ impl Accounts {
     }
 
     async fn session(&self, hash: SecretHash) -> Result<Option<Visitor>, StoreError> {
-        if let Some(visitor) = self.remembered(hash) {
+        if let Some(visitor) = self.remembered(hash, KNOWN_FOR) {
             return Ok(Some(visitor));
         }
         let now = Timestamp::now();
-        let Some((session, user)) = self.store.session(hash, now).await? else {
+        let found = match self.store.session(hash, now).await {
+            Ok(found) => found,
+            Err(error) => return self.remembered(hash, KNOWN_WITHOUT_STORE).map(Some).ok_or(error),
+        };
+        let Some((session, user)) = found else {
+            self.known.lock().remove(&hash);
             return Ok(None);
         };
         if now.as_micros() - session.last_seen.as_micros() > SEEN_EVERY_MICROS {
@@ -184,7 +192,7 @@ impl Accounts {
     }
 
     async fn token(&self, hash: SecretHash) -> Result<Option<Visitor>, StoreError> {
-        if let Some(visitor) = self.remembered(hash) {
+        if let Some(visitor) = self.remembered(hash, KNOWN_FOR) {
             return Ok(Some(visitor));
         }
         let now = Timestamp::now();
@@ -210,10 +218,10 @@ impl Accounts {
         Ok(Some(visitor))
     }
 
-    fn remembered(&self, hash: SecretHash) -> Option<Visitor> {
+    fn remembered(&self, hash: SecretHash, age: Duration) -> Option<Visitor> {
         let known = self.known.lock();
         let (at, visitor) = known.get(&hash)?;
-        (at.elapsed() < KNOWN_FOR).then(|| visitor.clone())
+        (at.elapsed() < age).then(|| visitor.clone())
     }
 
     fn remember(&self, hash: SecretHash, visitor: Visitor) {
@@ -257,6 +265,7 @@ impl Accounts {
 pub(crate) fn routes() -> Router<State> {
     Router::new()
         .merge(sign_in::routes())
+        .merge(own_password::routes())
         .merge(tokens::routes())
         .merge(sessions::routes())
         .merge(users::routes())

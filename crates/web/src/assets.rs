@@ -37,6 +37,8 @@ const ASSETS: &[Asset] = &[
     asset!("icon.svg", "image/svg+xml"),
     asset!("core.js", JS),
     asset!("search.js", JS),
+    asset!("rows.js", JS),
+    asset!("minimap.js", JS),
     asset!("chart.js", JS),
     asset!("suggest.js", JS),
     asset!("tail.js", JS),

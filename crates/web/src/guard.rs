@@ -9,7 +9,8 @@ use axum::{
 };
 
 use crate::{
-    accounts::{Needed, Visitor, needed},
+    accounts::{Needed, Scope, Visitor, needed},
+    pipeline::Health,
     problem::{self, Problem},
     shell::Shell,
     state::State,
@@ -25,12 +26,14 @@ pub(crate) async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
-    let is_page = !request.uri().path().starts_with("/api/");
+    let path = request.uri().path();
+    let is_asset = path.starts_with("/assets/");
+    let is_page = !path.starts_with("/api/");
     let here = request
         .uri()
         .path_and_query()
         .map_or_else(|| "/".to_owned(), ToString::to_string);
-    let found = if request.uri().path().starts_with("/assets/") {
+    let found = if is_asset {
         Ok(Visitor::Nobody)
     } else {
         state.accounts.visitor(request.headers()).await
@@ -40,7 +43,10 @@ pub(crate) async fn guard(
         Err(problem) => (Visitor::Nobody, Some(problem)),
     };
     let csrf = state.accounts.csrf(&visitor);
-    let shell = Shell::new(visitor, csrf, here, request.headers());
+    let mut shell = Shell::new(visitor, csrf, here, request.headers());
+    if is_page && !is_asset && shell.visitor.may(Needed::Scope(Scope::PipelineRead)) {
+        shell.health = Some(Health::of(&state).await);
+    }
     let admitted = match refusal {
         Some(problem) => Err(problem),
         None => admit(&state, &shell, request).await,

@@ -4,14 +4,16 @@
 
 mod api;
 mod fills;
+mod health;
 mod map;
 mod page;
+mod panel;
 mod picture;
 mod stages;
 
 use axum::{Router, routing::get};
 
-pub(crate) use self::fills::Fills;
+pub(crate) use self::{fills::Fills, health::Health};
 use crate::state::State;
 
 pub(crate) fn routes() -> Router<State> {

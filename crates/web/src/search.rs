@@ -2,6 +2,7 @@
 
 mod ask;
 mod chart;
+mod columns;
 mod event;
 mod export;
 mod facets;
@@ -20,6 +21,7 @@ use crate::{problem::Problem, state::State};
 
 pub(crate) use self::{
     ask::{Ask, Asked, Reading, read_cursor, write_cursor},
+    columns::named,
     event::{Around, find, id, may_see, not_there},
     export::export,
     narrow::quoted,

@@ -9,7 +9,7 @@ use axum::{
     routing::post,
 };
 
-use crate::{accounts::Visitor, problem::Problem, state::State};
+use crate::{accounts::Visitor, pipeline::Health, problem::Problem, state::State};
 
 pub(crate) use self::preferences::{DENSITIES, Preferences, THEMES};
 
@@ -26,6 +26,8 @@ pub(crate) struct Shell {
     pub(crate) csrf: String,
     /// Path and query of the request.
     pub(crate) here: String,
+    /// Of the pipeline, for who may see it.
+    pub(crate) health: Option<Health>,
 }
 
 /// An entry of the navigation.
@@ -58,6 +60,7 @@ impl Shell {
             visitor,
             csrf,
             here,
+            health: None,
         }
     }
 
@@ -66,6 +69,12 @@ impl Shell {
         self.title = title.into();
         self.section = section;
         self
+    }
+
+    /// What waits behind an entry, unless that is nothing or unknown.
+    pub(crate) fn count(&self, entry: &Entry) -> Option<u64> {
+        let dead = self.health.as_ref()?.dead?;
+        (entry.path == "/dead-letters" && dead > 0).then_some(dead)
     }
 
     pub(crate) const fn entries(&self) -> &'static [Entry] {

@@ -13,6 +13,8 @@ use super::{access::Role, secret::Secret};
 
 /// How long "there is none" holds: another process may have made one.
 const NONE_FOR: Duration = Duration::from_secs(2);
+/// How long it holds while the store does not answer.
+const NONE_WITHOUT_STORE: Duration = Duration::from_secs(600);
 /// For whoever reads the terminal or the journal.
 pub(super) const LINK_AGE_MICROS: i64 = 24 * 3600 * 1_000_000;
 
@@ -49,7 +51,14 @@ impl First {
                 return Ok(false);
             }
         }
-        let is_there = !store.users().await?.is_empty();
+        let is_there = match store.users().await {
+            Ok(users) => !users.is_empty(),
+            Err(error) => {
+                let none_at = self.known.lock().none_at;
+                let is_recent = none_at.is_some_and(|at| at.elapsed() < NONE_WITHOUT_STORE);
+                return if is_recent { Ok(false) } else { Err(error) };
+            }
+        };
         let mut known = self.known.lock();
         known.is_there = is_there;
         known.none_at = Some(Instant::now());

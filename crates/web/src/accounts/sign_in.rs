@@ -118,7 +118,7 @@ async fn sign_in(
 
 impl Accounts {
     /// The user of a name and a password.
-    async fn check(&self, name: &str, password: String, address: IpAddr) -> Result<User, Problem> {
+    pub(super) async fn check(&self, name: &str, password: String, address: IpAddr) -> Result<User, Problem> {
         if let Some(wait) = self.backoff.wait(name, address, Instant::now()) {
             let seconds = u32::try_from(wait.as_secs())
                 .unwrap_or(u32::MAX)
@@ -144,7 +144,7 @@ impl Accounts {
     }
 
     /// Begins a session; the cookie for it.
-    async fn open(&self, user: &User, address: IpAddr) -> Result<String, Problem> {
+    pub(super) async fn open(&self, user: &User, address: IpAddr) -> Result<String, Problem> {
         let secret = Secret::random();
         let now = Timestamp::now();
         let age = i64::try_from(self.session_age.as_micros()).unwrap_or(i64::MAX);

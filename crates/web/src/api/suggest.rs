@@ -9,10 +9,10 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use store::Selection;
 
-use super::{asked, summary::named};
+use super::asked;
 use crate::{
     problem::Problem,
-    search::{Ask, quoted},
+    search::{Ask, named, quoted},
     shell::Shell,
     state::State,
 };

@@ -6,13 +6,17 @@ use axum::{
     Json,
     extract::{self, Path, Query},
 };
-use query::{Expr, Field, Options, Term};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::{FieldKind, Quality};
 
 use super::{answer, asked};
-use crate::{problem::Problem, search::Ask, shell::Shell, state::State};
+use crate::{
+    problem::Problem,
+    search::{Ask, named},
+    shell::Shell,
+    state::State,
+};
 
 const BUCKETS: usize = 120;
 const BUCKETS_MAX: usize = 400;
@@ -170,15 +174,4 @@ pub(super) async fn values(
         "values": values,
     });
     Ok(answer(started, &asked, found.complete, body))
-}
-
-/// The field that a query would name so.
-pub(super) fn named(name: &str) -> Result<Field, Problem> {
-    let read = query::parse(&format!("{name}:*"), &Options::default());
-    match read.as_ref().map(|read| read.query.expr()) {
-        Ok(Expr::Term(Term::Exists(field))) => Ok(field.clone()),
-        _ => Err(Problem::not_found(
-            "There is no such field. Custom fields are written fields.<name>.",
-        )),
-    }
 }

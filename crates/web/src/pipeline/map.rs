@@ -106,7 +106,7 @@ fn line(node: &Node) -> String {
     }
 }
 
-fn state(node: &Node) -> String {
+pub(super) fn state(node: &Node) -> String {
     match node.worst() {
         Some(problem) => match &problem.since {
             Some(since) => format!("{} since {}", problem.text, since.strftime("%m-%d %H:%M:%S UTC")),
@@ -135,7 +135,7 @@ pub(super) fn svg(picture: &Picture) -> String {
         MARGIN * 2 + STEP_Y * (rows - 1) + BOX_HEIGHT,
     );
     let mut svg = format!(
-        "<svg class=\"map\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\">",
+        "<svg class=\"map\" viewBox=\"0 0 {width} {height}\" role=\"group\" aria-label=\"{}\">",
         escape(&summary(picture))
     );
     for edge in &picture.edges {
@@ -197,7 +197,8 @@ fn draw(svg: &mut String, node: &Node, texts: &Texts, x: usize, y: usize) {
     let hollow = if node.is_hollow { " hollow" } else { "" };
     let level = node.level().class();
     put(format_args!(
-        "<g class=\"node {kind}{hollow} {level}\" transform=\"translate({x} {y})\"><rect width=\"{BOX_WIDTH}\" height=\"{BOX_HEIGHT}\" rx=\"4\"/><text x=\"8\" y=\"17\" class=\"name\">{}</text>",
+        "<a href=\"{}\"><g class=\"node {kind}{hollow} {level}\" transform=\"translate({x} {y})\"><rect width=\"{BOX_WIDTH}\" height=\"{BOX_HEIGHT}\" rx=\"4\"/><text x=\"8\" y=\"17\" class=\"name\">{}</text>",
+        escape(&href(node)),
         escape(&node.name)
     ));
     for (field, y) in [("line", 34), ("short", 51)] {
@@ -226,7 +227,15 @@ fn draw(svg: &mut String, node: &Node, texts: &Texts, x: usize, y: usize) {
             BOX_WIDTH - 68
         ));
     }
-    put(format_args!("</g>"));
+    put(format_args!("</g></a>"));
+}
+
+/// The page with this box open.
+pub(super) fn href(node: &Node) -> String {
+    let open = form_urlencoded::Serializer::new(String::new())
+        .append_pair("open", &node.id)
+        .finish();
+    format!("/pipeline?{open}#panel")
 }
 
 /// Points of the last five minutes, as far as they are known.

@@ -3,12 +3,17 @@
 use std::time::Instant;
 
 use askama::Template;
-use axum::{extract::State as Extract, response::Html};
+use axum::{
+    extract::{Query, State as Extract},
+    response::Html,
+};
 use jiff::Timestamp;
+use serde::Deserialize;
 
 use super::{
     api::{Connected, Input, connected, inputs},
     map::{self, Text, Texts},
+    panel::Panel,
     picture::{Kind, Node, Picture},
 };
 use crate::{html, problem::Problem, shell::Shell, state::State};
@@ -23,6 +28,14 @@ struct Page<'a> {
     texts: Texts,
     inputs: Vec<Input>,
     clients: u64,
+    /// The box that is open.
+    panel: Option<Panel>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Params {
+    open: String,
 }
 
 impl Page<'_> {
@@ -42,12 +55,20 @@ impl Page<'_> {
             .unwrap_or_default()
     }
 
+    fn href(&self, node: &Node) -> String {
+        map::href(node)
+    }
+
     const fn is_queue(&self, node: &Node) -> bool {
         matches!(node.kind, Kind::Queue)
     }
 }
 
-pub(super) async fn page(Extract(state): Extract<State>, shell: Shell) -> Result<Html<String>, Problem> {
+pub(super) async fn page(
+    Extract(state): Extract<State>,
+    shell: Shell,
+    Query(params): Query<Params>,
+) -> Result<Html<String>, Problem> {
     let picture = state.picture().await;
     let summary = map::summary(&picture);
     let known = state.hub.all();
@@ -58,6 +79,7 @@ pub(super) async fn page(Extract(state): Extract<State>, shell: Shell) -> Result
         summary,
         inputs: inputs(&state.all, &known, Instant::now()),
         clients: connected(&known, Instant::now()).1,
+        panel: Panel::new(&params.open, &picture, &known, Instant::now()),
         picture: &picture,
     };
     Ok(Html(page.render().map_err(Problem::internal)?))

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use settings::WebSettings;
 use store::{Clock, Cursor, Order, SearchRequest, Selection};
 
+use super::columns::Column;
 use crate::{accounts::Visitor, problem::Problem, shell::Shell};
 
 /// Where nothing is said.
@@ -32,6 +33,8 @@ pub(crate) struct Ask {
     pub(crate) back: String,
     /// The event to open.
     pub(crate) at: String,
+    /// Columns beside the usual ones.
+    pub(crate) cols: String,
     pub(crate) limit: String,
     pub(crate) budget_ms: String,
 }
@@ -100,6 +103,11 @@ impl Ask {
         }
     }
 
+    /// The same with other columns, on the same page of rows.
+    pub(crate) fn with_columns(&self, cols: String) -> Self {
+        Self { cols, ..self.clone() }
+    }
+
     /// For answers that count something else than rows by `limit`.
     pub(crate) fn without_limit(self) -> Self {
         Self {
@@ -126,6 +134,7 @@ impl Ask {
             ("cursor", &self.cursor),
             ("back", &self.back),
             ("limit", &self.limit),
+            ("cols", &self.cols),
             ("at", &self.at),
         ] {
             if !value.is_empty() {
@@ -192,6 +201,7 @@ impl Ask {
         let parsed = query::parse(&self.q, &options).map_err(Problem::query)?;
         let query = with_bound(parsed.query.clone(), with.visitor)?;
         Ok(Asked {
+            columns: Column::read(&self.cols)?,
             parsed,
             request: SearchRequest {
                 selection: Selection {
@@ -279,6 +289,7 @@ pub(crate) struct Asked {
     pub(crate) parsed: Parsed,
     pub(crate) request: SearchRequest,
     pub(crate) zone: TimeZone,
+    pub(crate) columns: Vec<Column>,
     /// The rows come in the other order than they are shown in.
     pub(crate) is_back: bool,
 }

@@ -27,6 +27,13 @@ pub(super) struct Shape {
     count: Result<Count, Problem>,
 }
 
+/// A count in words.
+pub(super) struct Told {
+    pub(super) text: String,
+    /// Counting them all takes longer.
+    pub(super) is_estimate: bool,
+}
+
 #[derive(Template)]
 #[template(path = "search/chart.html")]
 pub(super) struct Chart {
@@ -86,8 +93,11 @@ impl Shape {
     }
 
     /// How many there are, where that is known.
-    pub(super) fn count(&self) -> Option<String> {
-        self.count.as_ref().ok().map(told)
+    pub(super) fn count(&self) -> Option<Told> {
+        self.count.as_ref().ok().map(|count| Told {
+            text: told(count),
+            is_estimate: matches!(count.quality, Quality::Planner | Quality::Sample),
+        })
     }
 
     pub(super) fn chart(&self, asked: &Asked) -> Chart {

@@ -195,6 +195,7 @@ pub(super) async fn context(
         more: (n * 5).clamp(1, AROUND_MAX),
         lines: visible.len(),
         rows: Drawing::new(&asked)
+            .around(id)
             .rows(&visible, None)
             .map_err(Problem::internal)?,
         shell: shell.titled("Context", "/search"),

@@ -13,6 +13,7 @@ use store::{Found, LIMIT_MAX, SearchRequest};
 
 use super::{
     ask::{Ask, Asked, Reading},
+    columns::Column,
     field_names,
 };
 use crate::{
@@ -36,7 +37,8 @@ pub(crate) struct Form {
 /// How a file looks.
 #[derive(Debug, Clone)]
 enum Kind {
-    Csv,
+    /// With these columns beside the usual ones.
+    Csv(Vec<Column>),
     /// One of the formats that files are shipped in.
     Lines(Format),
 }
@@ -49,7 +51,11 @@ pub(crate) async fn export(
 ) -> Result<Response, Problem> {
     let (kind, content_type, extension) = match &*form.format {
         "" | "ndjson" => (Kind::Lines(Format::Json), "application/x-ndjson", "ndjson"),
-        "csv" => (Kind::Csv, "text/csv; charset=utf-8", "csv"),
+        "csv" => (
+            Kind::Csv(Column::read(&ask.cols)?),
+            "text/csv; charset=utf-8",
+            "csv",
+        ),
         "text" => (Kind::Lines(Format::Rsyslog), "text/plain; charset=utf-8", "txt"),
         "syslog" => (Kind::Lines(Format::Rfc5424), "text/plain; charset=utf-8", "log"),
         _ => {
@@ -116,9 +122,16 @@ async fn write(out: &Out, state: &State, asked: &Asked, kind: &Kind) {
 impl Kind {
     fn head(&self) -> Vec<u8> {
         match self {
-            Self::Csv => {
-                b"timestamp,received_at,severity,facility,hostname,app_name,procid,msgid,message,tags,id\r\n"
-                    .to_vec()
+            Self::Csv(columns) => {
+                let mut head =
+                    b"timestamp,received_at,severity,facility,hostname,app_name,procid,msgid,message,tags,id"
+                        .to_vec();
+                for column in columns {
+                    head.push(b',');
+                    write_cell(&column.name, &mut head);
+                }
+                head.extend_from_slice(b"\r\n");
+                head
             }
             Self::Lines(_) => Vec::new(),
         }
@@ -126,7 +139,7 @@ impl Kind {
 
     fn write(&self, event: &Event<'_>, out: &mut Vec<u8>) {
         match self {
-            Self::Csv => write_csv(event, out),
+            Self::Csv(columns) => write_csv(event, columns, out),
             Self::Lines(format) => format.write(event, out),
         }
     }
@@ -147,7 +160,7 @@ impl Kind {
     }
 }
 
-fn write_csv(event: &Event<'_>, out: &mut Vec<u8>) {
+fn write_csv(event: &Event<'_>, columns: &[Column], out: &mut Vec<u8>) {
     let text = |value: &Option<std::borrow::Cow<'_, str>>| value.as_deref().unwrap_or_default().to_owned();
     let cells = [
         event.timestamp.map(|time| time.to_string()).unwrap_or_default(),
@@ -162,11 +175,12 @@ fn write_csv(event: &Event<'_>, out: &mut Vec<u8>) {
         event.tags.join(" "),
         event.id.to_string(),
     ];
-    for (index, cell) in cells.iter().enumerate() {
+    let chosen = columns.iter().map(|column| column.text(event));
+    for (index, cell) in cells.into_iter().chain(chosen).enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        write_cell(cell, out);
+        write_cell(&cell, out);
     }
     out.extend_from_slice(b"\r\n");
 }

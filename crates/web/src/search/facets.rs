@@ -59,6 +59,7 @@ struct Name {
     name: String,
     share: String,
     href: String,
+    column: Option<String>,
 }
 
 impl Facets {
@@ -98,6 +99,7 @@ fn drawn(fields: &Fields, counted: Vec<(Field, bool, Values)>, asked: &Asked) ->
         Name {
             share: share(seen.present, sample),
             href: narrowing.having(&name),
+            column: narrowing.column(&name),
             name,
         }
     });

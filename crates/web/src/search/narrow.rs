@@ -3,13 +3,18 @@
 use event::Timestamp;
 use query::Expr;
 
-use super::ask::{Ask, Asked};
+use super::{
+    ask::{Ask, Asked},
+    columns,
+};
 
 /// The links beside a value.
 #[derive(Debug, Clone)]
 pub(crate) struct Narrow {
     pub(crate) only: String,
     pub(crate) not: String,
+    /// To a column for the field, unless it has one.
+    pub(crate) column: Option<String>,
 }
 
 /// Makes those links.
@@ -46,7 +51,14 @@ impl Narrowing {
                 .ask
                 .with_query(format!("{}-{field}:{value}", self.base))
                 .href(),
+            column: self.column(field),
         }
+    }
+
+    /// To a column for a field, unless it has one.
+    pub(crate) fn column(&self, field: &str) -> Option<String> {
+        let cols = columns::with(&self.ask.cols, field)?;
+        Some(self.ask.with_columns(cols).href())
     }
 
     /// For every event that came within half a minute of an instant.

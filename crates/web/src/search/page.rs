@@ -14,12 +14,15 @@ use store::{Cursor, End, Found, StoredEvent};
 
 use super::{
     ask::{Ask, Asked, Reading},
-    chart, event, facets, field_names,
+    chart,
+    columns::{self, Column},
+    event, facets, field_names,
     mend::{Mistake, without},
     row::{Drawing, Opened},
     status::Status,
 };
 use crate::{
+    html,
     problem::Problem,
     shell::Shell,
     state::State,
@@ -49,16 +52,34 @@ struct Head<'a> {
     export: String,
     other_clock: Option<(&'static str, String)>,
     other_order: Option<(&'static str, String)>,
+    columns: Vec<Chosen>,
     chips: Vec<Chip>,
     notices: Vec<Mistake>,
     error: Option<Mistake>,
-    reading: Option<String>,
+    reading: Option<html::Html>,
     canonical: String,
 }
 
 struct Chip {
     label: String,
+    shown: html::Html,
     without: String,
+}
+
+/// A column that can be taken away.
+struct Chosen {
+    name: String,
+    without: String,
+}
+
+impl Chosen {
+    fn new(column: &Column, ask: &Ask) -> Self {
+        let others = columns::without(&ask.cols, &column.name);
+        Self {
+            without: ask.with_columns(others).href(),
+            name: column.name.clone(),
+        }
+    }
 }
 
 impl<'a> Head<'a> {
@@ -72,6 +93,7 @@ impl<'a> Head<'a> {
             export,
             other_clock: None,
             other_order: None,
+            columns: Vec::new(),
             chips: Vec::new(),
             notices: Vec::new(),
             error: None,
@@ -83,6 +105,7 @@ impl<'a> Head<'a> {
     fn of(shell: &'a Shell, asked: &'a Asked) -> Self {
         let (ask, parsed) = (&asked.ask, &asked.parsed);
         let chips = parsed.chips.iter().map(|chip| Chip {
+            shown: html::Html::line(&chip.label),
             label: chip.label.clone(),
             without: ask.with_query(without(&ask.q, chip.span)).href(),
         });
@@ -103,13 +126,18 @@ impl<'a> Head<'a> {
             } else {
                 ("newest first", ask.sorted(by, "old").href())
             }),
+            columns: asked
+                .columns
+                .iter()
+                .map(|column| Chosen::new(column, ask))
+                .collect(),
             chips: chips.collect(),
             notices: parsed
                 .notices
                 .iter()
                 .map(|notice| Mistake::new(notice, ask))
                 .collect(),
-            reading: (!ask.q.trim().is_empty()).then(|| parsed.query.reading()),
+            reading: (!ask.q.trim().is_empty()).then(|| html::Html::line(&parsed.query.reading())),
             canonical: parsed.query.canonical(),
             ..Self::new(shell, ask)
         }

@@ -3,12 +3,12 @@
 mod details;
 
 use askama::Template;
-use event::{Event, Severity, Timestamp};
+use event::{Event, EventId, Severity, Timestamp};
 use jiff::tz::TimeZone;
 use store::{Clock, StoredEvent};
 
 pub(crate) use self::details::{Details, Length, severity_word};
-use super::{ask::Asked, hits::Needles};
+use super::{ask::Asked, columns::Column, hits::Needles};
 use crate::{html::Html, time};
 
 /// Bytes of a message that a line shows.
@@ -25,6 +25,9 @@ pub(crate) struct Drawing {
     zone: TimeZone,
     clock: Clock,
     time_form: &'static str,
+    columns: Vec<Column>,
+    /// The event that all this is about.
+    here: Option<EventId>,
     /// Goes behind the address of each event, so that what is opened from a search knows the search.
     params: String,
 }
@@ -45,7 +48,17 @@ impl Drawing {
             } else {
                 "%m-%d %H:%M:%S%.3f"
             },
+            columns: asked.columns.clone(),
+            here: None,
             params: asked.ask.whole().to_params(),
+        }
+    }
+
+    /// The same with one event pointed at.
+    pub(crate) fn around(self, here: EventId) -> Self {
+        Self {
+            here: Some(here),
+            ..self
         }
     }
 
@@ -74,6 +87,8 @@ impl Drawing {
             message: Html::marked(shown, &self.needles.in_text(shown)),
             cut: (shown.len() < message.len())
                 .then(|| format!("cut at {} of {}", bytes(shown.len()), bytes(message.len()))),
+            extra: self.columns.iter().map(|column| column.cell(event)).collect(),
+            is_here: self.here == Some(event.id),
             href: format!("/event/{id}?{}", self.params),
             id,
         }
@@ -105,8 +120,11 @@ pub(crate) struct Line {
     pub(crate) datetime: String,
     pub(crate) host: Html,
     pub(crate) app: Html,
+    /// Of the columns that were chosen.
+    pub(crate) extra: Vec<Html>,
     pub(crate) message: Html,
     pub(crate) cut: Option<String>,
+    pub(crate) is_here: bool,
     pub(crate) href: String,
 }
 

@@ -3,13 +3,15 @@
 use askama::Template;
 use store::End;
 
-use super::ask::Asked;
+use super::{ask::Asked, chart::Told};
 use crate::{number::grouped, time};
 
 #[derive(Template)]
 #[template(path = "search/status.html")]
 pub(super) struct Status {
     count: String,
+    /// A script may ask for the exact number.
+    is_estimate: bool,
     shown: String,
     from: Option<String>,
     to: String,
@@ -27,7 +29,7 @@ impl Status {
         shown: usize,
         took_ms: u128,
         end: Option<&End>,
-        count: Option<String>,
+        count: Option<Told>,
     ) -> Self {
         let selection = &asked.request.selection;
         let is_all = asked.ask.cursor.is_empty() && end.is_some_and(|end| end.complete && end.next.is_none());
@@ -36,13 +38,15 @@ impl Status {
             ("old", true) => "oldest ",
             (_, true) => "newest ",
         };
+        let is_estimate = !is_all && count.as_ref().is_some_and(|count| count.is_estimate);
         let count = if is_all {
             events(shown as u64)
         } else {
-            count.unwrap_or_else(|| "count unknown".to_owned())
+            count.map_or_else(|| "count unknown".to_owned(), |count| count.text)
         };
         Self {
             count,
+            is_estimate,
             shown: if is_all {
                 "all shown".to_owned()
             } else {

@@ -2,17 +2,17 @@
 
 use crate::browser::{Answer, Pages};
 
-const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// The path of the link that a page shows.
-fn link(answer: &Answer) -> &str {
+pub(crate) fn link(answer: &Answer) -> &str {
     let (_, after) = answer.body.split_once("id=\"secret\">").expect("shows a secret");
     let link = after.split('<').next().expect("ends");
     &link[link.find("/set-up/").expect("is a link")..]
 }
 
 /// Makes an account; the cookie of its session.
-async fn join(pages: &Pages, link: &str, name: &str) -> String {
+pub(crate) async fn join(pages: &Pages, link: &str, name: &str) -> String {
     let form = format!("name={name}&password={}", PASSWORD.replace(' ', "+"));
     let made = pages.post(link, &[], &form).await;
     assert_eq!(made.status, 303, "{made:?}");

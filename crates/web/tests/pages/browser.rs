@@ -4,7 +4,9 @@ use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 
 use broker::{Broker, Topology};
 use service::Context;
-use settings::{BrokerSettings, Settings, SqliteSettings, StoreSettings, WebSettings};
+use settings::{
+    BrokerSettings, PostgresSettings, Secret, Settings, SqliteSettings, StoreSettings, WebSettings,
+};
 use store::Store;
 use tempfile::TempDir;
 use tokio::{
@@ -34,6 +36,33 @@ impl Pages {
     /// With other settings than the usual.
     pub(crate) async fn with(change: impl FnOnce(&mut WebSettings)) -> Self {
         let folder = tempfile::tempdir().expect("makes a folder");
+        let store = Store::connect(&StoreSettings::Sqlite(SqliteSettings {
+            dir: folder.path().join("store"),
+            searches_max: 32,
+        }))
+        .expect("is a store");
+        store.migrate().await.expect("migrates");
+        Self::on(folder, store, change).await
+    }
+
+    /// On a store that does not answer.
+    pub(crate) async fn without_store() -> Self {
+        let folder = tempfile::tempdir().expect("makes a folder");
+        let port = testkit::free_port();
+        let store = Store::connect(&StoreSettings::Postgres(PostgresSettings {
+            url: Secret::new(format!("postgres://nobody@127.0.0.1:{port}/nothing")),
+            tls_ca_file: None,
+            pool_size: 2,
+            connect_timeout: Duration::from_secs(2),
+            partition: Duration::from_secs(86_400),
+            partitions_ahead: 2,
+            searches_max: 4,
+        }))
+        .expect("is a store");
+        Self::on(folder, store, |_| {}).await
+    }
+
+    async fn on(folder: TempDir, store: Store, change: impl FnOnce(&mut WebSettings)) -> Self {
         let broker = BrokerSettings::Embedded {
             dir: folder.path().join("queues"),
             queue_bytes_max: 1 << 30,
@@ -42,13 +71,6 @@ impl Pages {
         let broker = Broker::connect(&broker, "test").await.expect("opens the queues");
         let topology = Topology::of(&Settings::default()).expect("is good");
         broker.declare(&topology).await.expect("declares");
-        let dir = folder.path().join("store");
-        let store = Store::connect(&StoreSettings::Sqlite(SqliteSettings {
-            dir,
-            searches_max: 32,
-        }))
-        .expect("is a store");
-        store.migrate().await.expect("migrates");
         let mut settings = Settings {
             data_dir: folder.path().join("data"),
             ..Settings::default()

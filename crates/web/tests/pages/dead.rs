@@ -8,7 +8,7 @@ use crate::{
     browser::Pages,
 };
 
-async fn bury(pages: &Pages, queue: &str, text: &str, body: &'static [u8]) -> Uuid {
+pub(crate) async fn bury(pages: &Pages, queue: &str, text: &str, body: &'static [u8]) -> Uuid {
     let id = Uuid::now_v7();
     let message = Message {
         id,
@@ -34,7 +34,7 @@ async fn bury(pages: &Pages, queue: &str, text: &str, body: &'static [u8]) -> Uu
     id
 }
 
-async fn ready(pages: &Pages, queue: QueueName) -> u64 {
+pub(crate) async fn ready(pages: &Pages, queue: QueueName) -> u64 {
     pages.broker.fill(&queue).await.expect("is told").ready
 }
 

@@ -10,9 +10,11 @@
 mod accounts;
 mod api;
 mod browser;
+mod chromium;
 mod data;
 mod dead;
 mod frame;
+mod hostile;
 mod pipeline;
 mod search;
 mod sources;

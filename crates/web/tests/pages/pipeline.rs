@@ -67,6 +67,24 @@ async fn heartbeats_are_shown_and_their_text_is_no_markup() {
     assert!(page.body.contains("1.2.3"), "{}", page.body);
     assert!(!page.body.contains("<script>alert"), "{}", page.body);
     assert!(page.body.contains("is not ready: "), "{}", page.body);
+    let panel = pages.get("/pipeline?open=parser").await;
+    assert!(
+        panel.body.contains("id=\"panel\"") && panel.body.contains("<dt>received</dt>"),
+        "{}",
+        panel.body
+    );
+    assert!(!panel.body.contains("<script>alert"), "{}", panel.body);
+    assert!(
+        !pages
+            .get("/pipeline?open=nothing")
+            .await
+            .body
+            .contains("id=\"panel\"")
+    );
+    // Every page says so in its head.
+    let head = pages.get("/settings/tokens").await;
+    assert!(head.body.contains("class=\"health\""), "{}", head.body);
+    assert!(head.body.contains("✕ parser: parser is not ready") && !head.body.contains("<script>alert"));
     pages.stop().await;
 }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Publishes events as the parser does, durably.
-async fn publish(pages: &Pages, events: Vec<Event<'static>>) {
+pub(crate) async fn publish(pages: &Pages, events: Vec<Event<'static>>) {
     let (id, source) = (BatchId::mint(), BatchId::mint());
     let mut batch = EventBatchBuilder::new(id, source, "tcp", "default");
     for (position, mut event) in (0..).zip(events) {

@@ -136,7 +136,15 @@ pub(super) fn queue_node(name: &str, fill: &Result<Fill, String>, bytes_max: u64
     node.consumers = Some(fill.consumers);
     if name == DEAD_QUEUE {
         if fill.ready > 0 {
-            node.problem(Level::Caution, format!("{} dead letters", fill.ready), None);
+            node.problem(
+                Level::Caution,
+                format!(
+                    "{} dead letter{}",
+                    fill.ready,
+                    if fill.ready == 1 { "" } else { "s" }
+                ),
+                None,
+            );
         }
         return node;
     }

@@ -1,0 +1,119 @@
+//! Pictures of all pages for somebody to look at: `make screenshots`.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    browser::Pages,
+    chromium::Chromium,
+    data::{day, event, put, put_every},
+    dead::bury,
+};
+
+const SIZES: [(u32, u32); 3] = [(1440, 900), (1024, 768), (390, 844)];
+const DAY_MICROS: i64 = 86_400_000_000;
+
+#[tokio::test]
+#[ignore = "draws pictures and checks nothing"]
+async fn of_every_page() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("screenshots");
+    std::fs::create_dir_all(&folder).expect("makes a folder");
+    let pages = Pages::start().await;
+    let events = day(20_000);
+    let step = DAY_MICROS / 20_000;
+    put_every(&pages.store, step, events).await;
+    let mut wide = event("web01", 6, "a login with many fields");
+    wide.fields = (0..300)
+        .map(|number| (format!("f{number}").into(), ::event::Value::Integer(number)))
+        .collect();
+    let ids = put(
+        &pages.store,
+        vec![
+            event(
+                "web01",
+                3,
+                "\u{202e}right to left\u{202c} <b>markup</b> \0 \u{1b}[31mred\u{1b}[0m 🚀",
+            ),
+            event("web02", 6, "x".repeat(200_000)),
+            wide,
+        ],
+    )
+    .await;
+    for number in 0..3 {
+        bury(
+            &pages,
+            "parser",
+            &format!("byte {number} is bad"),
+            b"<190>Nov 21 07:12:01 web01 \x00\xff",
+        )
+        .await;
+    }
+    let letter = bury(&pages, "shipper-pgsql", "the value is too long", b"other").await;
+    let paths = [
+        ("search", "/search".to_owned()),
+        (
+            "search-hits",
+            "/search?q=refused+OR+%22timed+out%22&range=6h".to_owned(),
+        ),
+        ("search-open", format!("/search?at={}", ids[0])),
+        (
+            "search-wide",
+            format!("/search?at={}&cols=procid,fields.f7", ids[2]),
+        ),
+        (
+            "search-empty",
+            "/search?q=absent+host%3Aweb01&range=5m".to_owned(),
+        ),
+        ("search-mistake", "/search?q=severity%3Awrn".to_owned()),
+        ("event", format!("/event/{}", ids[1])),
+        ("context", format!("/event/{}/context", ids[0])),
+        ("tail", "/tail".to_owned()),
+        ("pipeline", "/pipeline".to_owned()),
+        ("dead", "/dead-letters?stage=parser".to_owned()),
+        ("letter", format!("/dead-letters/{letter}")),
+        ("sources", "/sources".to_owned()),
+        ("source", "/sources/web01".to_owned()),
+        ("tokens", "/settings/tokens".to_owned()),
+        ("users", "/settings/users".to_owned()),
+        ("sign-in", "/sign-in".to_owned()),
+        ("nowhere", "/nowhere".to_owned()),
+    ];
+    let browser = Chromium::start(&pages).await;
+    for theme in ["light", "dark"] {
+        browser.prefer(&[("prefers-color-scheme", theme)]).await;
+        for (width, height) in SIZES {
+            browser.resize(width, height).await;
+            for (name, path) in &paths {
+                browser.open(path).await;
+                browser.picture(&file(&folder, name, theme, width)).await;
+            }
+        }
+    }
+    browser.resize(1440, 900).await;
+    browser
+        .prefer(&[("forced-colors", "active"), ("prefers-color-scheme", "dark")])
+        .await;
+    browser.open("/search").await;
+    browser.picture(&file(&folder, "search", "forced", 1440)).await;
+    pages.stop().await;
+    lone(&folder, browser).await;
+}
+
+/// What is shown when nobody answers any more.
+async fn lone(folder: &Path, browser: Chromium) {
+    browser.prefer(&[("prefers-color-scheme", "light")]).await;
+    let pages = Pages::without_store().await;
+    let browser = browser.at(&pages);
+    for (name, path) in [
+        ("search-no-store", "/search"),
+        ("sources-no-store", "/sources"),
+        ("tail-no-store", "/tail"),
+    ] {
+        browser.open(path).await;
+        browser.picture(&file(folder, name, "light", 1440)).await;
+    }
+    pages.stop().await;
+}
+
+fn file(folder: &Path, name: &str, theme: &str, width: u32) -> PathBuf {
+    folder.join(format!("{name}-{width}-{theme}.png"))
+}
