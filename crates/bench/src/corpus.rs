@@ -20,6 +20,7 @@ const RARE_COUNT: u64 = 20;
 
 const HOSTS: usize = 240;
 const APPS: usize = 60;
+const APPS_OF_A_HOST: usize = 12;
 const TEMPLATES: usize = 500;
 /// One template in so many has [`COMMON`] in it.
 const COMMON_EVERY: usize = 14;
@@ -181,11 +182,15 @@ impl Numbers {
         from.get(at).expect("a number below their count")
     }
 
+    /// The place of one of so many, the first more often.
+    fn skewed(&mut self, count: usize) -> usize {
+        let at = self.below(count as u64).min(self.below(count as u64));
+        usize::try_from(at).unwrap_or(0)
+    }
+
     /// One of them, the first more often.
     fn pick_skewed<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        let count = from.len() as u64;
-        let at = self.below(count).min(self.below(count));
-        from.get(usize::try_from(at).unwrap_or(0))
+        from.get(self.skewed(from.len()))
             .expect("a number below their count")
     }
 }
@@ -230,6 +235,17 @@ impl Corpus {
         }
     }
 
+    /// Other events from the same hosts.
+    pub(crate) fn further(&self, seed: u64, count: u64, start: i64, span: i64) -> Self {
+        Self {
+            seed,
+            count,
+            start,
+            span,
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn hosts(&self) -> &[String] {
         &self.hosts
     }
@@ -252,6 +268,16 @@ impl Corpus {
         builder.finish(Compression::Lz4).into()
     }
 
+    /// A host and one of the applications on it.
+    fn source(&self, numbers: &mut Numbers) -> (&str, &str) {
+        let host = numbers.skewed(HOSTS);
+        let app = (host * 7 + numbers.skewed(APPS_OF_A_HOST)) % APPS;
+        (
+            self.hosts.get(host).map_or("", String::as_str),
+            self.apps.get(app).map_or("", String::as_str),
+        )
+    }
+
     fn event<'a>(
         &'a self,
         serial: u64,
@@ -269,14 +295,14 @@ impl Corpus {
             message.push(' ');
             message.push_str(RARE);
         }
-        let (host, app) = (numbers.pick_skewed(&self.hosts), numbers.pick_skewed(&self.apps));
+        let (host, app) = self.source(numbers);
         let id = EventId::derive(source, position, at);
         let mut event = Event::received(id, position, at, "192.0.2.10:40123", "tcp");
         event.facility = Facility::new(u8::try_from(numbers.below(24)).unwrap_or(1));
         event.severity = Severity::new(template.severity);
         event.timestamp = sent_at(micros, numbers);
-        event.hostname = Some(host.as_str().into());
-        event.app_name = Some(app.as_str().into());
+        event.hostname = Some(host.into());
+        event.app_name = Some(app.into());
         event.procid = Some(numbers.below(65_536).to_string().into());
         if numbers.below(4) == 0 {
             let status = i64::try_from(200 + numbers.below(400)).unwrap_or(200);

@@ -9,11 +9,13 @@ mod retention;
 mod sealing;
 mod search;
 mod sources;
+mod turns;
 mod upkeep;
 mod writer;
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     thread::JoinHandle,
 };
 
@@ -21,7 +23,7 @@ use parking_lot::Mutex;
 use settings::SqliteSettings;
 use tokio::sync::{mpsc, oneshot};
 
-use self::{accounts::AccountsFile, file::Day, writer::Writer};
+use self::{accounts::AccountsFile, file::Day, turns::Load, writer::Writer};
 use crate::{
     append::Appended,
     error::{ConnectError, StoreError},
@@ -36,6 +38,7 @@ const WAITING_GROUPS_MAX: usize = 4;
 pub(crate) struct Sqlite {
     dir: PathBuf,
     writer: Mutex<Handle>,
+    load: Arc<Load>,
     accounts: AccountsFile,
 }
 
@@ -60,6 +63,7 @@ impl Sqlite {
         Ok(Self {
             dir: settings.dir.clone(),
             writer: Mutex::new(Handle::NotStarted),
+            load: Arc::default(),
             accounts: AccountsFile::default(),
         })
     }
@@ -86,6 +90,7 @@ impl Sqlite {
             Ok(jobs) => jobs,
             Err(error) => return (group, Err(error)),
         };
+        let _wanted = self.load.group();
         let (reply, answer) = oneshot::channel();
         let job = Job::Append(Box::new(group), reply);
         if let Err(mpsc::error::SendError(Job::Append(group, _))) = jobs.send(job).await {
@@ -144,7 +149,8 @@ impl Sqlite {
         out: &search::Sender,
     ) -> Result<Found, SearchError> {
         let (dir, request, out) = (self.dir.clone(), request.clone(), out.clone());
-        blocking(move || Ok(search::search(&dir, &request, &out))).await?
+        let load = Arc::clone(&self.load);
+        blocking(move || Ok(search::search(&dir, &load, &request, &out))).await?
     }
 
     /// Ends the writer; its files are folded and closed.

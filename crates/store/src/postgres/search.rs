@@ -252,6 +252,10 @@ impl Searching<'_> {
             return Some((served, until));
         }
         walk.stop_at(self.catalogue.unindexed_until(lookup, order, edge));
+        walk.stop_after(match WALK_FIRST.saturating_sub(tally.walked()) {
+            0 => u64::MAX,
+            left => left,
+        });
         None
     }
 

@@ -57,6 +57,8 @@ pub(crate) struct Walk {
     stops_at_gaps: bool,
     /// Where the next window ends if it comes that far: what is behind is read otherwise.
     border: Option<i64>,
+    /// What the next window holds at most, about, however fast it goes.
+    most: u64,
 }
 
 impl Walk {
@@ -68,6 +70,7 @@ impl Walk {
             target: ROWS_FIRST,
             stops_at_gaps: false,
             border: None,
+            most: ROWS_MAX,
         }
     }
 
@@ -79,6 +82,15 @@ impl Walk {
     /// The next window ends at `border`, the begin of a minute, if it comes that far.
     pub(crate) const fn stop_at(&mut self, border: Option<i64>) {
         self.border = border;
+    }
+
+    /// The next window holds no more than about `rows`: then an index is asked.
+    pub(crate) fn stop_after(&mut self, rows: u64) {
+        self.most = rows.clamp(ROWS_MIN, ROWS_MAX);
+    }
+
+    fn target(&self) -> u64 {
+        self.target.min(self.most)
     }
 
     /// The part of the range of which more minutes of the rollup are needed now; at its end, none.
@@ -110,12 +122,12 @@ impl Walk {
     /// The next window of the minutes that are known.
     pub(crate) fn window(&mut self) -> Option<Window> {
         let (first, first_rows) = *self.minutes.front()?;
-        if first_rows > self.target * 2 && self.border_before(first).is_none() {
+        if first_rows > self.target() * 2 && self.border_before(first).is_none() {
             return Some(self.part_of_minute(first, first_rows));
         }
         let (mut rows, mut last) = (0, first);
         while let Some((minute, of_minute)) = self.minutes.front() {
-            let is_full = rows + of_minute > self.target;
+            let is_full = rows + of_minute > self.target();
             let is_gap = self.stops_at_gaps && minute.abs_diff(last) > MINUTE_MICROS.unsigned_abs();
             if rows > 0 && (is_full || is_gap) {
                 break;
@@ -144,7 +156,7 @@ impl Walk {
     }
 
     fn part_of_minute(&mut self, minute: i64, rows: u64) -> Window {
-        let parts = i64::try_from(rows / self.target).unwrap_or(1).clamp(1, 60);
+        let parts = i64::try_from(rows / self.target()).unwrap_or(1).clamp(1, 60);
         let width = MINUTE_MICROS / parts;
         let end = minute.saturating_add(MINUTE_MICROS);
         let range = match self.order {
@@ -266,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_ends_at_a_border() {
+    fn a_window_ends_where_an_index_begins() {
         let minutes = [(9, 10), (8, 10), (5, 10), (4, 10)];
         for (border, expected) in [
             (9 * M, window(9 * M, 10 * M, 10)),
@@ -279,6 +291,11 @@ mod tests {
             walk.feed(minutes.iter().map(|(minute, rows)| (minute * M, *rows)).collect());
             assert_eq!(walk.window(), Some(expected), "{border}");
         }
+        let mut walk = Walk::new(Order::NewestFirst, (0, 10 * M));
+        walk.target = 1000;
+        walk.stop_after(ROWS_MIN);
+        walk.feed(vec![(9 * M, ROWS_MIN - 1), (8 * M, 2)]);
+        assert_eq!(walk.window(), Some(window(9 * M, 10 * M, ROWS_MIN - 1)));
         let mut walk = Walk::new(Order::OldestFirst, (0, 10 * M));
         walk.stop_at(Some(2 * M));
         walk.feed(vec![(3 * M, 9)]);

@@ -9,6 +9,7 @@ pub(super) use self::terms::Terms;
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Instant,
 };
 
@@ -18,6 +19,7 @@ use tokio::sync::mpsc;
 
 use super::{
     file::{self, Day},
+    turns::{Load, Turn},
     writer::SEQ_BITS,
 };
 use crate::{
@@ -40,14 +42,21 @@ pub(super) const DAY_MICROS: i64 = 86_400_000_000;
 pub(super) type Sender = mpsc::Sender<Result<Found, SearchError>>;
 
 /// Hands rows to `out`, and returns how it ended; stops when `out` is closed.
-pub(super) fn search(dir: &Path, request: &SearchRequest, out: &Sender) -> Result<Found, SearchError> {
+pub(super) fn search(
+    dir: &Path,
+    load: &Arc<Load>,
+    request: &SearchRequest,
+    out: &Sender,
+) -> Result<Found, SearchError> {
     let mut tally = Tally::new(request);
     let plan = Plan::of(&request.selection).behind(request.selection.clock, request.order, request.after);
     if plan.is_empty() {
         return Ok(tally.done());
     }
+    let _running = load.search();
     let searching = Searching {
         dir,
+        load,
         request,
         plan: &plan,
         out,
@@ -111,6 +120,7 @@ impl Stop {
 
 struct Searching<'s> {
     dir: &'s Path,
+    load: &'s Arc<Load>,
     request: &'s SearchRequest,
     plan: &'s Plan,
     out: &'s Sender,
@@ -191,7 +201,9 @@ impl Searching<'_> {
 
     fn open(&self, day: Day, tally: &Tally) -> Result<Option<DayFile>, Stop> {
         let (out, deadline) = (self.out.clone(), tally.deadline());
+        let mut turn = Turn::new(self.load);
         DayFile::open(self.dir, day, move || {
+            turn.give_way();
             out.is_closed() || Instant::now() >= deadline
         })
     }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::asking::Asking;
 use super::kept::{self, Kept};
 use super::{FALL_SEALING_MAX, FALL_SEARCHING_MAX, Figures};
-use crate::corpus::{Corpus, DAY_MICROS};
+use crate::corpus::DAY_MICROS;
 use crate::line::Target;
 use crate::place::Place;
 use crate::route::to_f64;
@@ -28,9 +28,10 @@ pub(super) async fn measure(kept: &Kept, place: &Place, figures: &mut Figures) -
     let seconds = place.measuring.seconds;
     // Today, behind the week that is searched.
     let batches = |seed| -> Vec<Bytes> {
-        Corpus::new(seed, RATE * seconds, kept.end(), DAY_MICROS / 2)
-            .batches()
-            .collect()
+        let corpus = kept
+            .corpus
+            .further(seed, RATE * seconds, kept.end(), DAY_MICROS / 2);
+        corpus.batches().collect()
     };
     let alone = write(&kept.store, &batches(1)).await?;
     figures.add("rows written of 50,000 a second", "/s", alone, None);

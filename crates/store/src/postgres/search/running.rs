@@ -43,12 +43,12 @@ impl Running {
         time: Duration,
         settings: &str,
     ) -> Result<(), tokio_postgres::Error> {
-        // Compiling takes longer than it saves on a page of rows.
+        // Compiling takes longer than it saves on a page of rows, and workers beside take the processor from who writes.
         let is_next = self.is_in_transaction.swap(true, Ordering::Relaxed);
         let end = if is_next { "ROLLBACK; " } else { "" };
         let begin = format!(
             "{end}BEGIN READ ONLY; SET LOCAL statement_timeout = {}; SET LOCAL jit = off; \
-             SET LOCAL plan_cache_mode = force_custom_plan; {settings}",
+             SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL plan_cache_mode = force_custom_plan; {settings}",
             time.as_millis().max(1)
         );
         self.client().batch_execute(&begin).await

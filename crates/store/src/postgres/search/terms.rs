@@ -167,7 +167,7 @@ impl<'n> Terms<'n> {
                 .map(|value| without_nul(value).into_owned())
                 .collect::<Vec<_>>(),
         );
-        Some(format!("tags IS NOT NULL AND {TAG_VALUES} && {values} AND "))
+        Some(format!("{TAG_VALUES} && {values} AND "))
     }
 
     /// What the index of the fields' values knows of one.
@@ -183,7 +183,7 @@ impl<'n> Terms<'n> {
                 tests.push(format!("{FIELD_VALUES} @> {}::text::jsonb", self.bind(json)));
             }
         }
-        Some(format!("fields IS NOT NULL AND ({}) AND ", tests.join(" OR ")))
+        Some(format!("({}) AND ", tests.join(" OR ")))
     }
 
     fn number(&mut self, path: &[String], range: &NumberRange) -> String {
@@ -197,7 +197,7 @@ impl<'n> Terms<'n> {
             }
         }
         format!(
-            "EXISTS (SELECT 1 FROM {} WHERE CASE WHEN jsonb_typeof(item) = 'number' THEN {} END)",
+            "fields IS NOT NULL AND EXISTS (SELECT 1 FROM {} WHERE CASE WHEN jsonb_typeof(item) = 'number' THEN {} END)",
             items(&at),
             bounds.join(" AND ")
         )
@@ -323,7 +323,9 @@ impl Dialect for Terms<'_> {
             Term::Tag(any) => {
                 let known = self.known_tags(any).unwrap_or_default();
                 let tests = self.any("item", tests(term));
-                format!("({known}EXISTS (SELECT 1 FROM unnest(tags) AS item WHERE {tests}))")
+                format!(
+                    "(tags IS NOT NULL AND {known}EXISTS (SELECT 1 FROM unnest(tags) AS item WHERE {tests}))"
+                )
             }
             Term::StructuredData { id, param, .. } => {
                 let at = self.at("structured_data", &[id.clone(), param.clone()]);
@@ -334,7 +336,10 @@ impl Dialect for Terms<'_> {
                 let known = self.known_values(any).unwrap_or_default();
                 let at = self.at("fields", path);
                 let tests = self.any(&format!("({ITEM_TEXT})"), tests(term));
-                format!("({known}EXISTS (SELECT 1 FROM {} WHERE {tests}))", items(&at))
+                format!(
+                    "(fields IS NOT NULL AND {known}EXISTS (SELECT 1 FROM {} WHERE {tests}))",
+                    items(&at)
+                )
             }
             Term::Number(path, range) => self.number(path, range),
             Term::Exists(Field::StructuredData { id, param }) => {

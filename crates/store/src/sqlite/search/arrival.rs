@@ -184,6 +184,10 @@ impl Searching<'_> {
                     continue;
                 }
                 walk.stop_at((order == Order::NewestFirst && !is_indexed).then_some(until));
+                walk.stop_after(match WALK_ROWS.saturating_sub(tally.walked()) {
+                    0 => u64::MAX,
+                    left => left,
+                });
             }
             let Some(window) = walk.window() else {
                 break;
