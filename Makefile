@@ -19,7 +19,7 @@ MINUTES ?=
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run test screenshots torture stopped-shipper deps lint fmt doc deny bench bench-compare flamegraph clean
+.PHONY: help run test screenshots torture stopped-shipper cluster deps lint fmt doc deny bench bench-compare flamegraph clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ torture: deps ## break a whole pipeline by a seed and check that nothing is lost
 stopped-shipper: deps ## stop one shipper for two million events, while the other goes on (minutes; ARGS=...)
 	cargo build --package testkit --bins
 	$(TARGET)/debug/testkit run -- cargo test --package parser --test parking -- --ignored --nocapture $(ARGS)
+
+cluster: deps ## kill nodes of a three-node RabbitMQ under load, and count (minutes; ARGS=...)
+	cargo build --workspace --bins --tests
+	cargo test --package system-tests --test system cluster -- --ignored --nocapture $(ARGS)
 
 lint: ## check formatting, and clippy with warnings as errors
 	cargo fmt --all --check

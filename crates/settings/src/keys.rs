@@ -203,7 +203,7 @@ pub(crate) const SECTIONS: &[Section] = &[
                     word: Some("embedded"),
                 },
                 Default("embedded"),
-                "RabbitMQ with user, password and vhost (`amqp://user:password@host:5672/vhost`), or queues in `data_dir`, which only `logferry run` can use.",
+                "RabbitMQ with user, password and vhost (`amqp://user:password@host:5672/vhost`), or queues in `data_dir`, which only `logferry run` can use. The nodes of a cluster stand with commas between them (`amqp://user:password@rabbit1,rabbit2:5673,rabbit3/vhost`) or behind one name with several addresses: each attempt to connect tries them in their order.",
                 "Needs nothing installed.",
             ),
             key(

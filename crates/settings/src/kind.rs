@@ -424,8 +424,11 @@ fn url(text: &str, schemes: &[&str], kind: &Kind) -> Result<Secret, String> {
     }
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let (_, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-    // libpq takes several hosts with commas between them.
+    // Several hosts stand with commas between them, as libpq takes them.
     for host in host.split(',') {
+        if host.is_empty() && authority.contains(',') {
+            return Err("has a comma without a host on each side".to_owned());
+        }
         let after_brackets = host.rsplit(']').next().unwrap_or(host);
         let (_, port) = after_brackets.rsplit_once(':').unwrap_or_default();
         if !port.is_empty() && port.parse::<u16>().is_err() {

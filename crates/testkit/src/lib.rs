@@ -46,7 +46,7 @@ pub use pipeline::{Pipeline, Service};
 pub use ports::free_port;
 pub use postgres::{Database, Postgres};
 pub use process::Process;
-pub use rabbitmq::{RabbitMq, RabbitVhost};
+pub use rabbitmq::{RabbitCluster, RabbitMq, RabbitVhost};
 pub use redis::{KeyPrefix, Redis};
 pub use relp::{Pace, RelpLoad};
 pub use rsyslog::Rsyslog;

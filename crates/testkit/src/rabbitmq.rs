@@ -4,11 +4,13 @@
 //! `rabbitmqctl` takes seconds; its statistics are off. Everything that concerns durability is as
 //! RabbitMQ ships it.
 
+mod cluster;
 mod vhost;
 
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -23,6 +25,8 @@ use crate::programs::Program;
 use crate::server::{self, Server, blocking, or_fail};
 use crate::{free_port, http};
 
+use self::cluster::Member;
+pub use self::cluster::RabbitCluster;
 pub use self::vhost::RabbitVhost;
 pub(crate) use self::vhost::shared_vhost;
 
@@ -78,6 +82,8 @@ struct Inner {
     ports: Ports,
     is_sparing: bool,
     certificate: Option<Issued>,
+    /// Of a node of a cluster.
+    member: Option<Member>,
 }
 
 impl RabbitMq {
@@ -94,7 +100,7 @@ impl RabbitMq {
     /// # Panics
     /// If RabbitMQ is not installed or does not start.
     pub async fn start_private_tls(certificate: Issued) -> Self {
-        or_fail(blocking(move || Self::launch_on(None, Some(certificate))).await)
+        or_fail(blocking(move || Self::launch_on(None, Some(certificate), None)).await)
     }
 
     /// [`RabbitMq::start_private`] for code that is not async.
@@ -102,7 +108,7 @@ impl RabbitMq {
     /// # Errors
     /// If RabbitMQ is not installed or does not start.
     pub fn launch() -> anyhow::Result<Self> {
-        Self::launch_on(None, None)
+        Self::launch_on(None, None, None)
     }
 
     /// A RabbitMQ to measure with: its data below `base`, which should be on a disk, and with the sizes
@@ -111,18 +117,32 @@ impl RabbitMq {
     /// # Errors
     /// If RabbitMQ is not installed or does not start.
     pub fn launch_in(base: &Path) -> anyhow::Result<Self> {
-        Self::launch_on(Some(base), None)
+        Self::launch_on(Some(base), None, None)
     }
 
-    fn launch_on(base: Option<&Path>, certificate: Option<Issued>) -> anyhow::Result<Self> {
+    /// A node of a cluster, which joins `seed`, or is the first.
+    fn launch_member(epmd: u16, seed: Option<String>) -> anyhow::Result<Self> {
+        Self::launch_on(None, None, Some((epmd, seed)))
+    }
+
+    fn launch_on(
+        base: Option<&Path>,
+        certificate: Option<Issued>,
+        member: Option<(u16, Option<String>)>,
+    ) -> anyhow::Result<Self> {
         server::with_retries(|| {
-            let ports = Ports {
+            let mut ports = Ports {
                 amqp: free_port(),
                 api: free_port(),
                 distribution: free_port(),
                 epmd: free_port(),
                 amqps: certificate.is_some().then(free_port),
             };
+            let member = member.clone().map(|(epmd, seed)| {
+                ports.epmd = epmd;
+                let seed = seed.unwrap_or_else(|| ports.node_name());
+                Member { seed }
+            });
             // Nothing it writes is needed again, so it is not asked to end in order.
             let server = Server::new(base, "rabbitmq", Signal::SIGKILL)?;
             let mut inner = Inner {
@@ -130,6 +150,7 @@ impl RabbitMq {
                 ports,
                 is_sparing: base.is_none(),
                 certificate: certificate.clone(),
+                member,
             };
             inner.configure()?;
             inner.start()?;
@@ -169,6 +190,12 @@ impl RabbitMq {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.ports.amqp
+    }
+
+    /// The name of the node.
+    #[must_use]
+    pub fn node_name(&self) -> String {
+        self.ports.node_name()
     }
 
     /// A fresh vhost on this server.
@@ -211,7 +238,11 @@ impl RabbitMq {
     pub async fn start(&self) {
         self.step(|inner| {
             inner.start()?;
-            inner.elect_leaders()
+            match inner.member {
+                None => inner.elect_leaders(),
+                // The others have elected, and it follows.
+                Some(_) => Ok(()),
+            }
         })
         .await;
     }
@@ -289,6 +320,12 @@ impl RabbitMq {
     }
 }
 
+impl Ports {
+    fn node_name(&self) -> String {
+        format!("testkit{}@localhost", self.amqp)
+    }
+}
+
 impl Inner {
     fn configure(&self) -> anyhow::Result<()> {
         let dir = self.server.dir();
@@ -305,6 +342,19 @@ impl Inner {
             ),
             _ => String::new(),
         };
+        let cluster = match &self.member {
+            None => String::new(),
+            Some(Member { seed }) => format!(
+                "cluster_formation.peer_discovery_backend = classic_config\n\
+                 cluster_formation.classic_config.nodes.1 = {seed}\n"
+            ),
+        };
+        if self.member.is_some() {
+            // Nodes know each other by it.
+            let cookie = dir.join(".erlang.cookie");
+            fs::write(&cookie, "testkit")?;
+            fs::set_permissions(&cookie, fs::Permissions::from_mode(0o400))?;
+        }
         fs::write(dir.join("plugins"), "[rabbitmq_management].\n")?;
         fs::write(
             dir.join("rabbitmq.conf"),
@@ -316,7 +366,7 @@ impl Inner {
                  management.tcp.port = {api}\n\
                  management_agent.disable_metrics_collector = true\n\
                  disk_free_limit.absolute = 50MB\n\
-                 {sizes}{tls}"
+                 {sizes}{tls}{cluster}"
             ),
         )?;
         Ok(())
@@ -335,10 +385,7 @@ impl Inner {
             .env("HOME", dir)
             .env("ERL_EPMD_PORT", self.ports.epmd.to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-            .env(
-                "RABBITMQ_NODENAME",
-                format!("testkit{}@localhost", self.ports.amqp),
-            )
+            .env("RABBITMQ_NODENAME", self.ports.node_name())
             .env("RABBITMQ_BASE", dir)
             .env("RABBITMQ_MNESIA_BASE", dir.join("data"))
             .env("RABBITMQ_LOG_BASE", dir)
@@ -356,10 +403,12 @@ impl Inner {
 
     fn start(&mut self) -> anyhow::Result<()> {
         let Ports { amqp, api, epmd, .. } = self.ports;
-        // Started by Erlang itself it would detach from the group and outlive the tests.
-        let mut names = Command::new(EPMD.find()?);
-        names.args(["-address", "127.0.0.1", "-port", &epmd.to_string()]);
-        self.server.start_helper(&mut names)?;
+        if self.member.is_none() {
+            // Started by Erlang itself it would detach from the group and outlive the tests.
+            let mut names = Command::new(EPMD.find()?);
+            names.args(["-address", "127.0.0.1", "-port", &epmd.to_string()]);
+            self.server.start_helper(&mut names)?;
+        }
         while !server::accepts(epmd) {
             server::pause();
         }

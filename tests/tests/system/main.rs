@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod away;
+mod cluster;
 mod dead;
 mod embedded;
 mod harvest;

@@ -2,8 +2,9 @@
 //! answer, or that the broker has blocked, can still be ended at once, by shutting its socket down.
 
 use std::{
+    collections::VecDeque,
     fmt, io,
-    net::{Shutdown, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     os::fd::AsFd,
     path::Path,
     sync::{
@@ -24,6 +25,10 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 use settings::AmqpSettings;
+use tokio::{
+    net::lookup_host,
+    time::{Instant, timeout, timeout_at},
+};
 
 use crate::error::ConnectError;
 
@@ -37,17 +42,26 @@ const FRAME_BYTES: u32 = 64 * 1024;
 /// Everything that a connection needs.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
-    uri: AMQPUri,
+    /// One for each host of the address, in its order.
+    nodes: Vec<AMQPUri>,
     tls: Option<RustlsConnector>,
     connect_timeout: Duration,
-    /// Host, port and vhost, for people: the address without the password.
+    /// Hosts, ports and vhost, for people: the address without the password.
     pub(crate) address: Arc<str>,
+}
+
+/// Why one node could not be used.
+enum Failed {
+    Refused(String),
+    TimedOut,
 }
 
 /// One connection, ended when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) connection: Connection,
+    /// The node it goes to.
+    pub(crate) node: SocketAddr,
     socket: Socket,
     /// RabbitMQ's `max_message_size`, once it has told us; 0 before.
     body_bytes_max: AtomicU64,
@@ -60,33 +74,26 @@ struct Socket(Arc<Mutex<Option<TcpStream>>>);
 
 impl Endpoint {
     pub(crate) fn new(settings: &AmqpSettings) -> Result<Self, ConnectError> {
-        let url = settings.url.expose();
-        let mut uri: AMQPUri = url.parse().map_err(|problem: String| {
-            // Some of the parser's messages repeat the address, with the password in it.
-            let problem = if problem.contains(url) {
-                "it has no host".to_owned()
-            } else {
-                problem
-            };
-            ConnectError::Url { problem }
-        })?;
-        if let Some(host) = ipv6_host(url) {
-            // The parser takes `[::1]` for no host at all, and puts `localhost` there.
-            host.clone_into(&mut uri.authority.host);
-        }
-        let seconds = u16::try_from(settings.heartbeat.as_secs()).unwrap_or(u16::MAX);
-        uri.query.heartbeat = Some(seconds.max(1));
-        uri.query.frame_max.get_or_insert(FRAME_BYTES);
-        let tls = match uri.scheme {
+        let seconds = u16::try_from(settings.heartbeat.as_secs())
+            .unwrap_or(u16::MAX)
+            .max(1);
+        let urls = one_host_each(settings.url.expose());
+        let nodes: Vec<_> = urls
+            .iter()
+            .map(|url| node(url, seconds))
+            .collect::<Result<_, _>>()?;
+        let first = nodes.first().expect("an address has a host");
+        let tls = match first.scheme {
             AMQPScheme::AMQP => None,
             AMQPScheme::AMQPS => Some(connector(settings.tls_ca_file.as_deref())?),
         };
-        let address = format!(
-            "RabbitMQ at {}:{}, vhost {:?}",
-            uri.authority.host, uri.authority.port, uri.vhost
-        );
+        let hosts: Vec<_> = nodes
+            .iter()
+            .map(|node| format!("{}:{}", node.authority.host, node.authority.port))
+            .collect();
+        let address = format!("RabbitMQ at {}, vhost {:?}", hosts.join(" or "), first.vhost);
         Ok(Self {
-            uri,
+            nodes,
             tls,
             connect_timeout: settings.connect_timeout,
             address: address.into(),
@@ -97,25 +104,77 @@ impl Endpoint {
         self.connect_timeout
     }
 
-    /// Makes a connection that RabbitMQ shows as `name`.
+    /// Makes a connection that RabbitMQ shows as `name`, to the first node that takes it: hosts in the order of the
+    /// settings, and the addresses of a name in the order in which the system gives them.
     pub(crate) async fn open(&self, name: &str) -> Result<Session, ConnectError> {
-        let refused = |problem: String| ConnectError::Refused {
-            address: self.address.to_string(),
-            problem,
-        };
-        let runtime = lapin::runtime::default_runtime().map_err(|error| refused(error.to_string()))?;
+        let deadline = Instant::now() + self.connect_timeout;
+        let (mut problems, mut have_all_timed_out) = (Vec::new(), true);
+        let mut candidates = VecDeque::new();
+        for node in &self.nodes {
+            let (host, port) = (node.authority.host.as_str(), node.authority.port);
+            match timeout_at(deadline, lookup_host((host, port))).await {
+                Ok(Ok(addrs)) => candidates.extend(addrs.map(|addr| (node, addr))),
+                Ok(Err(error)) => {
+                    have_all_timed_out = false;
+                    problems.push(self.of_node(node, &error.to_string()));
+                }
+                Err(_elapsed) => problems.push(self.of_node(node, "its name was not resolved in time")),
+            }
+        }
+        while let Some((node, addr)) = candidates.pop_front() {
+            // One that says nothing leaves time for those after it.
+            let shares = u32::try_from(candidates.len() + 1).unwrap_or(u32::MAX);
+            let patience = deadline.saturating_duration_since(Instant::now()) / shares;
+            match self.open_at(node, addr, name, patience).await {
+                Ok(session) => return Ok(session),
+                Err(Failed::Refused(problem)) => {
+                    have_all_timed_out = false;
+                    problems.push(self.of_node(node, &problem));
+                }
+                Err(Failed::TimedOut) => problems.push(self.of_node(node, "no answer in time")),
+            }
+        }
+        problems.dedup();
+        let address = self.address.to_string();
+        Err(if have_all_timed_out {
+            ConnectError::TimedOut {
+                address,
+                after: self.connect_timeout,
+            }
+        } else {
+            ConnectError::Refused {
+                address,
+                problem: problems.join("; "),
+            }
+        })
+    }
+
+    /// With one host the address names it already.
+    fn of_node(&self, node: &AMQPUri, problem: &str) -> String {
+        match self.nodes.len() {
+            1 => problem.to_owned(),
+            _ => format!("{}:{}: {problem}", node.authority.host, node.authority.port),
+        }
+    }
+
+    async fn open_at(
+        &self,
+        node: &AMQPUri,
+        addr: SocketAddr,
+        name: &str,
+        patience: Duration,
+    ) -> Result<Session, Failed> {
+        let runtime =
+            lapin::runtime::default_runtime().map_err(|error| Failed::Refused(error.to_string()))?;
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let socket = Socket::default();
-        let (tls, timeout) = (self.tls.clone(), self.connect_timeout);
+        let tls = self.tls.clone();
         let slot = socket.clone();
         let connecting = Connection::connector(
-            self.uri.clone(),
+            node.clone(),
             runtime,
             async move |uri: AMQPUri, runtime| {
-                let addrs = runtime.to_socket_addrs((uri.authority.host.clone(), uri.authority.port));
-                let stream = tokio::time::timeout(timeout, AsyncTcpStream::connect(&runtime, addrs))
-                    .await
-                    .unwrap_or_else(|_elapsed| Err(std::io::ErrorKind::TimedOut.into()))?;
+                let stream = AsyncTcpStream::connect(&runtime, addr).await?;
                 if let AsyncTcpStream::Plain(plain) = &stream {
                     *slot.0.lock() = Some(TcpStream::from(plain.get_ref().as_fd().try_clone_to_owned()?));
                 }
@@ -126,19 +185,21 @@ impl Endpoint {
             },
             properties,
         );
-        match tokio::time::timeout(timeout, connecting).await {
+        match timeout(patience, connecting).await {
             Ok(Ok(connection)) => Ok(Session {
                 connection,
+                node: addr,
                 socket,
                 body_bytes_max: AtomicU64::new(0),
             }),
-            Ok(Err(error)) => Err(refused(format!("{}{}", describe(&error), self.hint(&error)))),
+            Ok(Err(error)) => Err(Failed::Refused(format!(
+                "{}{}",
+                describe(&error),
+                self.hint(&error)
+            ))),
             Err(_elapsed) => {
                 socket.shut_down();
-                Err(ConnectError::TimedOut {
-                    address: self.address.to_string(),
-                    after: timeout,
-                })
+                Err(Failed::TimedOut)
             }
         }
     }
@@ -187,7 +248,7 @@ impl Session {
             return self.socket.shut_down();
         }
         let goodbye = self.connection.close(200, "closed".into());
-        if let Ok(Err(error)) = tokio::time::timeout(CLOSE_TIMEOUT, goodbye).await {
+        if let Ok(Err(error)) = timeout(CLOSE_TIMEOUT, goodbye).await {
             tracing::debug!(%error, "connection was closed already");
         }
         self.socket.shut_down();
@@ -229,6 +290,41 @@ pub(crate) fn describe(error: &lapin::Error) -> String {
         ErrorKind::ParsingError(_) => "what it answers is no AMQP".to_owned(),
         _ => error.to_string(),
     }
+}
+
+/// The address once for each of its hosts, which may stand in it with commas between them.
+fn one_host_each(url: &str) -> Vec<String> {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return vec![url.to_owned()];
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    let hosts_begin = authority.rfind('@').map_or(0, |at| at + 1);
+    let (user, hosts) = authority.split_at(hosts_begin);
+    let each = hosts
+        .split(',')
+        .map(|host| format!("{scheme}://{user}{host}{tail}"));
+    each.collect()
+}
+
+/// An address with one host.
+fn node(url: &str, heartbeat_seconds: u16) -> Result<AMQPUri, ConnectError> {
+    let mut uri: AMQPUri = url.parse().map_err(|problem: String| {
+        // Some of the parser's messages repeat the address, with the password in it.
+        let problem = if problem.contains(url) {
+            "it has no host".to_owned()
+        } else {
+            problem
+        };
+        ConnectError::Url { problem }
+    })?;
+    if let Some(host) = ipv6_host(url) {
+        // The parser takes `[::1]` for no host at all, and puts `localhost` there.
+        host.clone_into(&mut uri.authority.host);
+    }
+    uri.query.heartbeat = Some(heartbeat_seconds);
+    uri.query.frame_max.get_or_insert(FRAME_BYTES);
+    Ok(uri)
 }
 
 /// The host of an address that gives it as `[…]`.
@@ -308,6 +404,41 @@ mod tests {
             assert!(!refused.contains("hunter2"), "{refused}");
             assert!(refused.contains("broker.url"), "{refused}");
         }
+    }
+
+    #[test]
+    fn several_hosts_share_the_rest_of_the_address() {
+        let url = "amqp://me:p%40ss@r1:5673,[::1],r3/logs?frame_max=4096";
+        let endpoint = endpoint(url).unwrap();
+        let nodes: Vec<_> = endpoint
+            .nodes
+            .iter()
+            .map(|node| (node.authority.host.as_str(), node.authority.port))
+            .collect();
+        assert_eq!(nodes, [("r1", 5673), ("::1", 5672), ("r3", 5672)]);
+        for node in &endpoint.nodes {
+            assert_eq!(node.authority.userinfo.password, "p@ss");
+            assert_eq!((node.vhost.as_str(), node.query.frame_max), ("logs", Some(4096)));
+        }
+        assert_eq!(
+            &*endpoint.address,
+            "RabbitMQ at r1:5673 or ::1:5672 or r3:5672, vhost \"logs\""
+        );
+    }
+
+    #[tokio::test]
+    async fn every_host_is_tried_and_told() {
+        let refusing = || {
+            let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            socket.local_addr().unwrap().port()
+        };
+        let (first, second) = (refusing(), refusing());
+        let endpoint = endpoint(&format!("amqp://127.0.0.1:{first},127.0.0.1:{second}")).unwrap();
+        let told = endpoint.open("test").await.unwrap_err().to_string();
+        assert!(
+            told.contains(&format!("127.0.0.1:{first}: ")) && told.contains(&format!("127.0.0.1:{second}: ")),
+            "{told}"
+        );
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Supervisor {
             match opened {
                 Ok(session) => {
                     let session = Arc::new(session);
-                    tracing::info!(address = %self.endpoint.address, connection = self.name, "connected to the broker");
+                    tracing::info!(address = %self.endpoint.address, node = %session.node, connection = self.name, "connected to the broker");
                     self.counters.reconnects.add(u64::from(was_connected));
                     was_connected = true;
                     last_problem = None;

@@ -862,6 +862,7 @@ fn passwords_are_never_told() {
     for text in [
         "[broker]\nurl = \"ampq://user:hunter2@host\"",
         "[broker]\nurl = \"amqp://user:hunter2@host:port/\"",
+        "[broker]\nurl = \"amqp://user:hunter2@host,,other/\"",
         "[broker]\nurl = [\"amqp://user:hunter2@host\"]",
         "[broker]\nurl = \"amqp://user:hun ter2@host hunter2\"",
         "[broker]\npassword = \"hunter2\"",
