@@ -94,6 +94,14 @@ impl BrokerCollector {
     }
 }
 
+impl Default for BrokerCollector {
+    /// Of no broker, for `docs/metrics.md`.
+    fn default() -> Self {
+        let (_, state) = watch::channel(BrokerState::Closed);
+        Self::new(state, Arc::default())
+    }
+}
+
 impl Collector for BrokerCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let now = snapshot(&self.state, &self.counters);

@@ -23,6 +23,11 @@ use crate::{metrics::QueueMetrics, returner::Returner};
 /// The name of the stage in metrics and dead letters.
 pub const STAGE: &str = "collector";
 
+/// Registers every metric of this service, with a sample of each set of labels, for `docs/metrics.md`.
+pub fn describe_metrics(metrics: &service::Metrics) {
+    drop(QueueMetrics::new(metrics, ""));
+}
+
 /// Its heartbeat.
 pub const PULSE: service::Pulse = service::Pulse {
     service: STAGE,

@@ -52,6 +52,16 @@ impl BatchId {
         self.0
     }
 
+    /// When it was minted, to the millisecond; `None` for an id that does not tell, such as a derived one.
+    #[must_use]
+    pub fn minted_at(self) -> Option<Timestamp> {
+        if self.0.get_version_num() != 7 {
+            return None;
+        }
+        let millis = i64::try_from(self.0.as_u64_pair().0 >> 16).ok()?;
+        Some(Timestamp::from_micros(millis * 1000))
+    }
+
     /// The last 42 bits for the ids of this batch's events: 14 bits of the counter, so that batches sort, and
     /// 28 bits that tell processes apart.
     fn event_tail(self) -> u64 {

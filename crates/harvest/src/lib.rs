@@ -42,6 +42,11 @@ pub use crate::{
     progress::{Progress, ProgressError},
 };
 
+/// Registers every metric of this service, with a sample of each set of labels, for `docs/metrics.md`.
+pub fn describe_metrics(metrics: &service::Metrics) {
+    Meters::new(metrics, "").file(meters::What::Taken);
+}
+
 /// Its heartbeat.
 pub const PULSE: service::Pulse = service::Pulse {
     service: STAGE,

@@ -3,7 +3,7 @@
 mod actions;
 mod selection;
 mod show;
-mod socket;
+pub(crate) mod socket;
 mod talk;
 
 use std::{

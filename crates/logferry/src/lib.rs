@@ -9,9 +9,11 @@ mod command;
 mod dead;
 mod harvest;
 mod init;
+pub mod metrics_page;
 mod run;
 mod search;
 mod send;
+mod status;
 mod terminal;
 
 use std::process::ExitCode;
@@ -45,6 +47,7 @@ enum Command {
     Run(run::RunArgs),
     Search(search::SearchArgs),
     Send(send::SendArgs),
+    Status(status::StatusArgs),
 }
 
 /// `main` of the binary.
@@ -63,5 +66,6 @@ pub fn main() -> ExitCode {
         Command::Run(args) => args.main(),
         Command::Search(args) => args.main(),
         Command::Send(args) => args.main(),
+        Command::Status(args) => args.main(),
     }
 }

@@ -5,7 +5,7 @@ mod greeting;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
-use broker::{Broker, Topology};
+use broker::{Broker, QueueName, Topology};
 use clap::Args;
 use service::{Context, DataDir, Loaded, ProcessArgs, Pulse, supervise};
 use settings::{BrokerSettings, LogFormat, Settings};
@@ -76,7 +76,8 @@ async fn run(settings: Settings, file: Option<PathBuf>, ctx: Context) -> anyhow:
         .await
         .context("connect to the broker (broker.url)")?;
     ctx.metrics.collect(broker.collector());
-    declare(&broker, &settings.broker, &Topology::of(&settings)?).await?;
+    let topology = Topology::of(&settings)?;
+    declare(&broker, &settings.broker, &topology).await?;
     let store = Store::connect(&settings.store).context("open the store (store.url)")?;
     store
         .migrate()
@@ -92,7 +93,8 @@ async fn run(settings: Settings, file: Option<PathBuf>, ctx: Context) -> anyhow:
         pages: pages.as_ref().map(web::Server::url),
     });
     let is_for_people = settings.service.log_format == LogFormat::Text;
-    let dead = dead_socket(&settings, data_dir.as_ref());
+    let queues = topology.queues().iter().map(|queue| queue.name.clone());
+    let dead = dead_socket(&settings, data_dir.as_ref(), queues.collect());
     let sockets = Sockets { server, pages, dead };
     let stages = stages(settings, sockets, &broker, &store, &ctx);
     let ended = if is_for_people {
@@ -106,16 +108,21 @@ async fn run(settings: Settings, file: Option<PathBuf>, ctx: Context) -> anyhow:
     ended
 }
 
-/// Opens the way in for `logferry dead`, which cannot open the embedded queues while this process has them.
-fn dead_socket(settings: &Settings, data_dir: Option<&DataDir>) -> Option<DeadSocket> {
+/// Opens the way in for `logferry dead` and `logferry status`, which cannot open the embedded queues while this process
+/// has them.
+fn dead_socket(
+    settings: &Settings,
+    data_dir: Option<&DataDir>,
+    queues: Vec<QueueName>,
+) -> Option<DeadSocket> {
     if !matches!(settings.broker, BrokerSettings::Embedded { .. }) {
         return None;
     }
-    match DeadSocket::bind(data_dir?.path()) {
+    match DeadSocket::bind(data_dir?.path(), queues) {
         Ok(socket) => Some(socket),
         Err(error) => {
             // A path of more than about 100 bytes is too long for a socket.
-            tracing::warn!(%error, "no socket in data_dir: `logferry dead` works only while this process does not run");
+            tracing::warn!(%error, "no socket in data_dir: `logferry status` cannot reach this process, and `logferry dead` works only while it does not run");
             None
         }
     }

@@ -23,6 +23,7 @@ use std::{future::pending, sync::Arc};
 
 use anyhow::Context as _;
 use broker::{Broker, BrokerState, Consumer, QueueName};
+use event::BatchId;
 use rules::{CompileErrors, ProgramSource, RuleChain};
 use service::{Component, Context};
 use settings::{ParserSettings, Settings};
@@ -40,6 +41,11 @@ use crate::{
 
 /// The name of the stage in metrics and dead letters.
 const STAGE: &str = "parser";
+
+/// Registers every metric of this service, with a sample of each set of labels, for `docs/metrics.md`.
+pub fn describe_metrics(metrics: &service::Metrics) {
+    meters::describe(metrics);
+}
 
 /// Its heartbeat.
 pub const PULSE: service::Pulse = service::Pulse {
@@ -199,7 +205,16 @@ async fn feed(
         meters.stage.taken(1);
         meters.raw_size.add(delivery.body.len());
         let parsed = pool.submit(delivery.body.clone()).await;
-        if let Err(unsent) = in_flight.send(InFlight { delivery, parsed }).await {
+        let minted = delivery.id.and_then(|id| BatchId::from_uuid(id).minted_at());
+        let age = minted.map(|minted| meters.stage.hold(minted.as_micros()));
+        if let Err(unsent) = in_flight
+            .send(InFlight {
+                delivery,
+                parsed,
+                age,
+            })
+            .await
+        {
             // The outlet ends after the feed only; the guard of the delivery gives it back.
             tracing::error!("nobody takes parsed batches");
             drop(unsent);

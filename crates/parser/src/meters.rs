@@ -6,7 +6,12 @@ use broker::QueueName;
 use parking_lot::Mutex;
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
 };
 use rules::{DEFAULT_ROUTE, ProgramFailures, RuleChain};
 use service::{Metrics, StageCounters};
@@ -28,6 +33,7 @@ pub(crate) struct Meters {
     queue_messages: Family<QueueLabel, Gauge>,
     queue_bytes: Family<QueueLabel, Gauge>,
     queue_bytes_max: Family<QueueLabel, Gauge>,
+    output_bytes: Histogram,
     /// Of raw batches.
     pub(crate) raw_size: Arc<MeanSize>,
     /// Of event batches.
@@ -119,6 +125,11 @@ impl Meters {
                 "The bound of a queue, at which it refuses batches.",
                 Family::default(),
             ),
+            output_bytes: metrics.register(
+                "logferry_parser_batch_bytes",
+                "Bytes of an event batch as it is published.",
+                Histogram::new(exponential_buckets(512.0, 4.0, 9)),
+            ),
             raw_size: Arc::default(),
             output_size: Arc::default(),
         }
@@ -134,6 +145,13 @@ impl Meters {
         set(&self.queue_messages, queue, messages);
         set(&self.queue_bytes, queue, bytes);
         set(&self.queue_bytes_max, queue, Some(bytes_max));
+    }
+
+    /// An event batch of this size is published.
+    pub(crate) fn published(&self, bytes: usize) {
+        self.output_size.add(bytes);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.output_bytes.observe(f64::from(bytes));
     }
 
     /// What is known when a batch is parsed.
@@ -161,6 +179,21 @@ impl Meters {
             route: route.to_owned(),
         };
         self.routes.get_or_create_owned(&label).inc_by(events);
+    }
+}
+
+/// Registers what the parser has, with a sample of each set of labels.
+pub(crate) fn describe(metrics: &Metrics) {
+    let chain = RuleChain::compile(&[]).expect("no program has no mistakes");
+    let meters = Meters::new(metrics, &chain);
+    let queue = QueueName::parser();
+    meters.parked(&queue, 0);
+    meters.fill(&queue, Some(0), Some(0), 0);
+    meters.sent(DEFAULT_ROUTE, 0);
+    drop(meters.defects.get_or_create(&DefectLabel { defect: "" }));
+    for family in [&meters.programs.failed, &meters.programs.aborted] {
+        let program = String::new();
+        drop(family.get_or_create(&ProgramLabel { program }));
     }
 }
 

@@ -8,7 +8,7 @@ use broker::{
 };
 use event::Timestamp;
 use parking_lot::Mutex;
-use service::crash_point;
+use service::{Holding, crash_point};
 use tokio::{
     sync::{mpsc, oneshot},
     task::{JoinError, JoinSet},
@@ -30,6 +30,8 @@ use crate::{
 pub(crate) struct InFlight {
     pub(crate) delivery: Delivery,
     pub(crate) parsed: oneshot::Receiver<Outcome>,
+    /// How old the batch is, until the delivery is settled.
+    pub(crate) age: Option<Holding>,
 }
 
 /// The way out.
@@ -89,7 +91,12 @@ impl Outlet {
     /// Until the sender is gone and all is settled.
     pub(crate) async fn run(self, mut ordered: mpsc::Receiver<InFlight>) {
         let mut settling = JoinSet::new();
-        while let Some(InFlight { delivery, parsed }) = ordered.recv().await {
+        while let Some(InFlight {
+            delivery,
+            parsed,
+            age,
+        }) = ordered.recv().await
+        {
             let outcome = tokio::select! {
                 outcome = parsed => outcome.unwrap_or(Outcome::Panicked),
                 () = self.shared.give_up.cancelled() => {
@@ -105,7 +112,10 @@ impl Outlet {
                     for output in &parsed.outputs {
                         publishes.push(shared.send(&output.message).await);
                     }
-                    settling.spawn(async move { shared.finish(delivery, parsed, publishes).await });
+                    settling.spawn(async move {
+                        shared.finish(delivery, parsed, publishes).await;
+                        drop(age);
+                    });
                 }
                 Outcome::Undecodable(error) => {
                     let text = error.to_string();
@@ -136,7 +146,7 @@ fn check(settled: Result<(), JoinError>) {
 
 impl Shared {
     async fn send(&self, message: &Message) -> Sent {
-        self.meters.output_size.add(message.body.len());
+        self.meters.published(message.body.len());
         let mut taken = Vec::new();
         let route = message.routing_key.as_str();
         for (index, lane) in self

@@ -2,13 +2,17 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
 };
 
-use crate::metrics::Metrics;
+use crate::{
+    ages::{Ages, Holding},
+    metrics::Metrics,
+};
 
 /// Reasons of one stage and family beyond this many are counted as `other`: rules name their own reasons, and a
 /// label that grows without bound takes the monitoring down.
@@ -32,6 +36,7 @@ pub struct StageCounters {
     sent: Counter,
     in_flight: Gauge,
     all_in_flight: Gauge,
+    ages: Ages,
     dropped: ByReason,
     dead_lettered: ByReason,
     retried: ByReason,
@@ -57,7 +62,13 @@ impl StageCounters {
             "Batches and deliveries that a stage has not settled yet.",
             Family::default(),
         );
+        let ages: Family<StageLabel, Ages> = metrics.register(
+            "logferry_oldest_unsettled_seconds",
+            "Age of the oldest batch that a stage holds, since intake began it; 0 when it holds none.",
+            Family::default(),
+        );
         Self {
+            ages: ages.get_or_create_owned(&label),
             received: received.get_or_create_owned(&label),
             sent: sent.get_or_create_owned(&label),
             in_flight: in_flight.get_or_create_owned(&label),
@@ -118,6 +129,11 @@ impl StageCounters {
     pub fn settled(&self, n: u32) {
         self.in_flight.dec_by(i64::from(n));
         self.all_in_flight.dec_by(i64::from(n));
+    }
+
+    /// A batch that intake began then, in microseconds since 1970, is held until what is returned is dropped.
+    pub fn hold(&self, since_micros: i64) -> Holding {
+        self.ages.hold(since_micros)
     }
 
     /// Events received so far.
@@ -201,6 +217,15 @@ impl ByReason {
         };
         self.family.get(&labels).map_or(0, |counter| counter.get())
     }
+}
+
+/// Registers what every process and every stage has, with a sample of each set of labels, for `docs/metrics.md`.
+pub fn describe_metrics(metrics: &Metrics) {
+    metrics.of_process("", Timestamp::UNIX_EPOCH);
+    let counters = StageCounters::new(metrics, "");
+    counters.dropped("", 0);
+    counters.dead_lettered("", 0);
+    counters.retried("", 0);
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ pub const CLEAN: u8 = 0;
 pub const START_FAILED: u8 = 1;
 /// The arguments are wrong.
 pub const USAGE: u8 = 64;
+/// What was asked about is not in order.
+pub const UNAVAILABLE: u8 = 69;
 /// It failed while running, or its drain took too long.
 pub const FATAL: u8 = 70;
 /// It ended before it was done, with what it had; asking again goes on or does better.

@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, fs, process, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{Context, Durability, clients::Client, troubles};
@@ -42,6 +43,9 @@ pub struct Heartbeat {
     pub is_stopping: bool,
     /// What it counted since `since`.
     pub counters: Counters,
+    /// How fast, since the heartbeat before; not in the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rates: Option<Rates>,
     /// Other numbers of `/metrics` that this service has, by name and labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub measures: BTreeMap<String, f64>,
@@ -80,6 +84,15 @@ pub struct Counters {
     /// Attempts that failed and are made again, by reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub retried: BTreeMap<String, u64>,
+}
+
+/// Events or frames a second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rates {
+    /// Taken in.
+    pub received: f64,
+    /// Handed on.
+    pub sent: f64,
 }
 
 /// A part that does not work.
@@ -156,9 +169,13 @@ impl Pulse {
         AbortOnDropHandle::new(tokio::spawn(async move {
             let mut ticks = tokio::time::interval(PERIOD);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            let mut before: Option<(Instant, Counters)> = None;
             loop {
                 let is_stopping = ctx.stop.run_until_cancelled(ticks.tick()).await.is_none();
-                let beat = self.beat(&ctx, &host, is_stopping);
+                let mut beat = self.beat(&ctx, &host, is_stopping);
+                let now = Instant::now();
+                beat.rates = before.map(|(at, counters)| rates(&counters, &beat.counters, now - at));
+                before = Some((now, beat.counters.clone()));
                 match serde_json::to_vec(&beat) {
                     Ok(json) => tell(&format!("{}.{}", beat.service, beat.instance), json),
                     Err(error) => tracing::error!(%error, "a heartbeat is no JSON"),
@@ -187,6 +204,7 @@ impl Pulse {
             period_ms: u64::try_from(PERIOD.as_millis()).unwrap_or(u64::MAX),
             is_stopping,
             counters,
+            rates: None,
             measures,
             not_ready: ctx
                 .health
@@ -196,6 +214,16 @@ impl Pulse {
             clients,
             clients_total,
         }
+    }
+}
+
+fn rates(before: &Counters, now: &Counters, time: Duration) -> Rates {
+    // Counters of a process only rise; the loss of precision begins far above any rate.
+    #[expect(clippy::cast_precision_loss, reason = "differences are far below 2^53")]
+    let rate = |before: u64, now: u64| now.saturating_sub(before) as f64 / time.as_secs_f64().max(1e-3);
+    Rates {
+        received: rate(before.received, now.received),
+        sent: rate(before.sent, now.sent),
     }
 }
 
@@ -270,7 +298,8 @@ mod tests {
         ctx.health.component("broker").not_ready("it is away");
         ctx.durability.set(Custody::Quorum, None, "the broker is ready");
         ctx.clients().provide("syslog-server", |_| (vec![client()], 1));
-        let beat = PULSE.beat(&ctx, "web01", true);
+        let mut beat = PULSE.beat(&ctx, "web01", true);
+        beat.rates = Some(Rates::default());
         assert_eq!(
             (
                 beat.counters.received,
@@ -300,6 +329,17 @@ mod tests {
         assert!(beat.clients.is_empty());
     }
 
+    #[test]
+    fn rates_are_of_a_second() {
+        let counters = |received, sent| Counters {
+            received,
+            sent,
+            ..Counters::default()
+        };
+        let rates = rates(&counters(10, 8), &counters(60, 8), Duration::from_secs(5));
+        assert_eq!((rates.received, rates.sent), (10.0, 0.0));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn it_beats_until_the_stop_and_says_so() {
         let ctx = Context::new(Duration::from_secs(1));
@@ -315,6 +355,8 @@ mod tests {
         let heard = heard.lock();
         let stopping: Vec<bool> = heard.iter().map(|(_, beat)| beat.is_stopping).collect();
         assert_eq!(stopping, [false, false, false, true]);
+        let rates: Vec<_> = heard.iter().map(|(_, beat)| beat.rates.is_some()).collect();
+        assert_eq!(rates, [false, true, true, true]);
         let (key, beat) = heard.first().expect("there are four");
         assert_eq!(*key, format!("syslog-server.{}", beat.instance));
     }

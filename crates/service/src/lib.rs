@@ -13,6 +13,7 @@
 //! assert!(ctx.metrics.encode().contains("logferry_events_received_total{stage=\"parser\"} 3"));
 //! ```
 
+mod ages;
 mod args;
 mod clients;
 mod context;
@@ -31,10 +32,11 @@ mod supervise;
 mod troubles;
 
 pub use crate::{
+    ages::Holding,
     args::{Loaded, ProcessArgs, SettingsArgs},
     clients::{Client, Clients},
     context::Context,
-    counters::StageCounters,
+    counters::{StageCounters, describe_metrics},
     crash_point::crash_point,
     data_dir::{DataDir, InUse},
     durability::{Custody, Durability, DurabilityInForce},

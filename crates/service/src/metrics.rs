@@ -2,13 +2,20 @@
 
 use std::{any::Any, collections::HashMap, fmt, sync::Arc};
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use prometheus_client::{
     collector::Collector,
-    encoding::{EncodeMetric, text},
-    metrics::{MetricType, gauge::Gauge},
+    encoding::{EncodeLabelSet, EncodeMetric, text},
+    metrics::{MetricType, family::Family, gauge::Gauge},
     registry::{Metric, Registry},
 };
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    service: String,
+    version: &'static str,
+}
 
 /// All metrics of one process. Cheap to clone; every clone is the same registry.
 #[derive(Clone)]
@@ -70,6 +77,26 @@ impl Metrics {
     /// those of the broker. A process has one of each.
     pub fn collect(&self, collector: impl Collector) {
         self.inner.lock().registry.register_collector(Box::new(collector));
+    }
+
+    /// Tells what runs here, and since when.
+    pub fn of_process(&self, service: &str, since: Timestamp) {
+        let labels = BuildLabels {
+            service: service.to_owned(),
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        let build: Family<BuildLabels, Gauge> = self.register(
+            "logferry_build_info",
+            "Always 1: the labels tell what runs.",
+            Family::default(),
+        );
+        build.get_or_create_owned(&labels).set(1);
+        let started: Gauge = self.register(
+            "process_start_time_seconds",
+            "When the process started, in seconds since 1970.",
+            Gauge::default(),
+        );
+        started.set(since.as_second());
     }
 
     pub(crate) const fn all_in_flight(&self) -> &Gauge {

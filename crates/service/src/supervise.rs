@@ -46,7 +46,7 @@ where
         Ok(runtime) => runtime,
         Err(error) => return end(name, log_format, &Outcome::NotStarted(error)),
     };
-    let outcome = runtime.block_on(live(settings, http, body));
+    let outcome = runtime.block_on(live(name, settings, http, body));
     match outcome {
         Outcome::DrainTimedOut { .. } | Outcome::Interrupted { .. } => runtime.shutdown_background(),
         Outcome::Drained { .. } | Outcome::NotStarted(_) | Outcome::Failed(_) => {
@@ -95,7 +95,7 @@ fn end(name: &str, log_format: LogFormat, outcome: &Outcome) -> ExitCode {
     }
 }
 
-async fn live<F, Fut>(settings: Settings, http: (Option<SocketAddr>, &str), body: F) -> Outcome
+async fn live<F, Fut>(name: &str, settings: Settings, http: (Option<SocketAddr>, &str), body: F) -> Outcome
 where
     F: FnOnce(Settings, Context) -> Fut,
     Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -106,6 +106,7 @@ where
     };
     let http_addr = endpoint.as_ref().map(HttpEndpoint::addr);
     let ctx = Context::new(settings.service.shutdown_grace).with_http_addr(http_addr);
+    ctx.metrics.of_process(name, ctx.since());
     let running = body(settings, ctx.clone());
     let done = CancellationToken::new();
     let serving = endpoint.map(|endpoint| {

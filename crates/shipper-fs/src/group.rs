@@ -6,6 +6,7 @@ use broker::Message;
 use bytes::Bytes;
 use event::{BatchId, DecodeError, EventBatch};
 use parking_lot::Mutex;
+use service::Holding;
 use tokio::time::Instant;
 
 use crate::{
@@ -28,6 +29,8 @@ pub(crate) struct Held<D> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Formatted {
     pub(crate) id: BatchId,
+    /// The raw batch that its events come from.
+    pub(crate) source: BatchId,
     pub(crate) events: u64,
     pub(crate) fate: Fate,
 }
@@ -52,6 +55,8 @@ pub(crate) struct Group<D> {
     /// Events that are not written everywhere.
     pub(crate) buried: Buried,
     since: Option<Instant>,
+    /// How old the batches are, as long as the group is there.
+    ages: Vec<Holding>,
 }
 
 impl<D> Group<D> {
@@ -63,11 +68,13 @@ impl<D> Group<D> {
             parts,
             buried: Buried::default(),
             since: None,
+            ages: Vec::new(),
         }
     }
 
-    pub(crate) fn push(&mut self, held: Held<D>) {
+    pub(crate) fn push(&mut self, held: Held<D>, age: Option<Holding>) {
         self.held.push(held);
+        self.ages.extend(age);
         self.since.get_or_insert_with(Instant::now);
     }
 
@@ -166,7 +173,7 @@ impl Formatter {
         is_wanted: impl Fn(usize) -> bool,
     ) -> Result<Formatted, DecodeError> {
         let mut batch = EventBatch::decode(body, &mut self.scratch, self.batch_bytes_max)?;
-        let (id, route) = (batch.id(), batch.route());
+        let (id, source, route) = (batch.id(), batch.source(), batch.route());
         let takers = self.destinations.iter().zip(&self.recent).zip(parts).enumerate();
         let takers: Vec<_> = takers
             .filter(|(at, ((destination, _), _))| is_wanted(*at) && destination.takes(route))
@@ -205,6 +212,11 @@ impl Formatter {
             (true, true) => Fate::Repeated,
             (false, _) => Fate::NotTaken,
         };
-        Ok(Formatted { id, events, fate })
+        Ok(Formatted {
+            id,
+            source,
+            events,
+            fate,
+        })
     }
 }

@@ -62,6 +62,11 @@ pub use crate::{destination::DestinationError, path::PathError};
 /// The name of the stage in metrics and dead letters.
 pub const STAGE: &str = "shipper-fs";
 
+/// Registers every metric of this service, with a sample of each set of labels, for `docs/metrics.md`.
+pub fn describe_metrics(metrics: &service::Metrics) {
+    Meters::new(metrics).set_writable("", true);
+}
+
 /// Its heartbeat.
 pub const PULSE: service::Pulse = service::Pulse {
     service: STAGE,

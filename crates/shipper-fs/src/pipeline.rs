@@ -150,12 +150,16 @@ impl<D> Former<D> {
         };
         match formatted {
             Ok(batch) => {
-                self.shared.meters.counters.received(batch.events);
-                group.push(Held {
+                let counters = &self.shared.meters.counters;
+                counters.received(batch.events);
+                let minted = batch.source.minted_at();
+                let age = minted.map(|minted| counters.hold(minted.as_micros()));
+                let held = Held {
                     body,
                     delivery,
                     batch,
-                });
+                };
+                group.push(held, age);
             }
             Err(error) => send(&self.results, Settled::Undecodable(delivery, error)).await,
         }

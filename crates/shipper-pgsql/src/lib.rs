@@ -39,6 +39,11 @@ use crate::{load::Load, meters::Meters, writer::Writer};
 /// The name of the stage in metrics and dead letters.
 pub const STAGE: &str = "shipper-pgsql";
 
+/// Registers every metric of this service, with a sample of each set of labels, for `docs/metrics.md`.
+pub fn describe_metrics(metrics: &service::Metrics) {
+    drop(Meters::new(metrics));
+}
+
 /// Its heartbeat.
 pub const PULSE: service::Pulse = service::Pulse {
     service: STAGE,

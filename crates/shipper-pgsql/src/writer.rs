@@ -65,6 +65,8 @@ impl Writer {
             group, deliveries, ..
         } = load;
         let settled = u32::try_from(deliveries.len()).unwrap_or(u32::MAX);
+        let oldest = group.oldest();
+        let _held = oldest.map(|oldest| self.meters.counters.hold(oldest.as_micros()));
         match self.commit(group, &deliveries).await {
             Ok(mut written) => {
                 crash_point("rows:committed");

@@ -146,6 +146,17 @@ impl Group {
         self.known.iter().map(|(id, minted)| (*id, *minted))
     }
 
+    /// When intake minted the id of the oldest source; `None` when no id tells.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Timestamp> {
+        let unknown = Timestamp::from_micros(0);
+        self.known
+            .values()
+            .copied()
+            .filter(|minted| *minted > unknown)
+            .min()
+    }
+
     /// Batches that stand in the group more than once.
     pub(crate) const fn repeated(&self) -> usize {
         self.repeated
@@ -215,7 +226,7 @@ impl Group {
     ) -> Result<(), DecodeError> {
         let mut batch = EventBatch::decode(&payload, &mut self.scratch, self.size_max)?;
         let (id, route) = (batch.id(), batch.route());
-        let minted = minted_at(batch.source());
+        let minted = batch.source().minted_at().unwrap_or(Timestamp::from_micros(0));
         let is_repeated = self.known.contains_key(&id);
         self.repeated += usize::from(is_repeated);
         let mut event_place = 0;
@@ -246,16 +257,6 @@ impl Group {
         });
         Ok(())
     }
-}
-
-/// When the batch id was minted, which a UUIDv7 begins with.
-fn minted_at(id: BatchId) -> Timestamp {
-    let uuid = id.as_uuid();
-    let millis = match uuid.get_version_num() {
-        7 => i64::try_from(uuid.as_u64_pair().0 >> 16).unwrap_or(0),
-        _ => 0,
-    };
-    Timestamp::from_micros(millis * 1000)
 }
 
 impl fmt::Debug for Group {

@@ -1,6 +1,7 @@
 //! One raw batch, from its first frame to its payload.
 
 use event::{BatchId, Compression, RawBatchBuilder};
+use service::Holding;
 use tokio::{task::spawn_blocking, time::Instant};
 use transport::{Settler, Ticket, custody};
 
@@ -16,17 +17,20 @@ pub(crate) struct Batch {
     pub(crate) ticket: Ticket,
     /// When its first frame came.
     pub(crate) opened_at: Instant,
+    /// Tells how old it is, until it is settled.
+    _age: Holding,
 }
 
 impl Batch {
     /// An empty one, in the memory of `buffer`, which grows as needed.
-    pub(crate) fn open(listener: &str, buffer: Vec<u8>) -> Self {
+    pub(crate) fn open(listener: &str, buffer: Vec<u8>, age: Holding) -> Self {
         let (settler, ticket) = custody();
         Self {
             builder: RawBatchBuilder::with_buffer(BatchId::mint(), listener, buffer),
             settler,
             ticket,
             opened_at: Instant::now(),
+            _age: age,
         }
     }
 }

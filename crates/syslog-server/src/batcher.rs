@@ -172,9 +172,9 @@ impl Batcher {
     fn close(&self, state: &mut State) {
         let Some(batch) = state.open.take() else { return };
         state.last_bytes = batch.builder.size();
+        self.metrics.closed(batch.builder.frames(), batch.builder.size());
         state.closed.push_back(batch);
         state.unconfirmed += 1;
-        self.metrics.batches.inc();
         self.metrics.unconfirmed.inc();
         self.update_room(state);
     }
@@ -190,10 +190,10 @@ impl Batcher {
     /// Adds a frame; true when the batch is full with it.
     fn push(&self, state: &mut State, received_at: Timestamp, peer: &Peer, frame: &Frame<'_>) -> bool {
         let open = state.open.get_or_insert_with(|| {
-            self.metrics.opened();
+            let age = self.metrics.opened(received_at);
             let buffer = state.spare.take();
             let buffer = buffer.unwrap_or_else(|| Vec::with_capacity(state.last_bytes));
-            Batch::open(&self.listener, buffer)
+            Batch::open(&self.listener, buffer, age)
         });
         let builder = &mut open.builder;
         builder.push(

@@ -11,7 +11,7 @@ use prometheus_client::{
     metrics::{family::Family, gauge::Gauge},
 };
 use rescue::{NotRescued, Queue, Rescue};
-use service::{Context, Custody};
+use service::{Context, Custody, Metrics};
 use settings::{BrokerSettings, RescueKind, RescueSettings};
 use tokio::{
     sync::{Notify, watch},
@@ -240,18 +240,29 @@ struct Teller {
     since: Gauge,
 }
 
+fn register(metrics: &Metrics) -> (Family<DurabilityLabel, Gauge>, Gauge) {
+    let in_force = metrics.register(
+        "logferry_durability",
+        "1 for the durability in force of what intake takes, 0 for the others",
+        Family::default(),
+    );
+    let since = metrics.register(
+        "logferry_durability_since_seconds",
+        "When the durability in force began, in seconds since 1970",
+        Gauge::default(),
+    );
+    (in_force, since)
+}
+
+/// Registers them for `docs/metrics.md`.
+pub(crate) fn describe(metrics: &Metrics) {
+    let (in_force, _) = register(metrics);
+    drop(in_force.get_or_create(&DurabilityLabel { durability: "" }));
+}
+
 impl Teller {
     fn new(ctx: &Context) -> Self {
-        let in_force = ctx.metrics.register(
-            "logferry_durability",
-            "1 for the durability in force of what intake takes, 0 for the others",
-            Family::default(),
-        );
-        let since = ctx.metrics.register(
-            "logferry_durability_since_seconds",
-            "When the durability in force began, in seconds since 1970",
-            Gauge::default(),
-        );
+        let (in_force, since) = register(&ctx.metrics);
         Self {
             ctx: ctx.clone(),
             in_force,

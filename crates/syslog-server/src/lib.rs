@@ -17,6 +17,12 @@ mod server;
 
 pub use crate::server::{Listening, Server};
 
+/// Registers every metric of this service, with a sample of each set of labels, for `docs/metrics.md`.
+pub fn describe_metrics(metrics: &service::Metrics) {
+    metrics::describe(metrics);
+    failover::describe(metrics);
+}
+
 /// Its heartbeat.
 pub const PULSE: service::Pulse = service::Pulse {
     service: metrics::STAGE,

@@ -2,15 +2,35 @@
 
 use std::time::Duration;
 
+use event::Timestamp;
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    metrics::{
+        counter::Counter,
+        family::{Family, MetricConstructor},
+        gauge::Gauge,
+        histogram::Histogram,
+    },
 };
-use service::{Metrics, StageCounters};
+use service::{Holding, Metrics, StageCounters};
 use transport::{Meters, Roster};
 
 /// Upper bounds of the confirm latency, in seconds.
 const CONFIRM_SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+/// Upper bounds of a batch's frames and bytes; of both, the defaults of their settings are among them.
+const BATCH_FRAMES: [f64; 9] = [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16_384.0, 65_536.0];
+const BATCH_BYTES: [f64; 9] = [
+    512.0,
+    2048.0,
+    8192.0,
+    32_768.0,
+    131_072.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    8_388_608.0,
+];
 
 /// The name of this stage in metrics.
 pub(crate) const STAGE: &str = "syslog-server";
@@ -46,7 +66,9 @@ pub(crate) struct ListenerMetrics {
     bytes: Counter,
     truncated: Counter,
     kernel_drops: Counter,
-    pub(crate) batches: Counter,
+    batches: Counter,
+    batch_frames: Histogram,
+    batch_bytes: Histogram,
     pub(crate) unconfirmed: Gauge,
     confirm_seconds: Histogram,
     listener: String,
@@ -73,6 +95,12 @@ impl ListenerMetrics {
                 "Datagrams that the kernel dropped because its receive buffer was full",
             ),
             batches: register.counter("batches_total", "Raw batches closed"),
+            batch_frames: register.histogram("batch_frames", "Frames of a raw batch", &BATCH_FRAMES),
+            batch_bytes: register.histogram(
+                "batch_bytes",
+                "Bytes of a raw batch before it is packed",
+                &BATCH_BYTES,
+            ),
             unconfirmed: register.gauge(
                 "batches_unconfirmed",
                 "Raw batches closed and not confirmed by the broker",
@@ -80,6 +108,7 @@ impl ListenerMetrics {
             confirm_seconds: register.histogram(
                 "confirm_seconds",
                 "From the first frame of a batch to the broker's confirm",
+                &CONFIRM_SECONDS,
             ),
             listener: listener.to_owned(),
             rescued: metrics.register(
@@ -107,9 +136,18 @@ impl ListenerMetrics {
         self.stage.dropped(KERNEL_DROP, datagrams);
     }
 
-    /// A batch has its first frame.
-    pub(crate) fn opened(&self) {
+    /// A batch has its first frame, which came then.
+    pub(crate) fn opened(&self, at: Timestamp) -> Holding {
         self.stage.taken(1);
+        self.stage.hold(at.as_micros())
+    }
+
+    /// A batch takes no more frames.
+    pub(crate) fn closed(&self, frames: u32, bytes: usize) {
+        self.batches.inc();
+        self.batch_frames.observe(f64::from(frames));
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.batch_bytes.observe(f64::from(bytes));
     }
 
     /// The broker has a batch of so many frames, whose first one came so long ago.
@@ -142,6 +180,26 @@ impl ListenerMetrics {
     }
 }
 
+/// Makes histograms with these upper bounds.
+#[derive(Debug, Clone, Copy)]
+struct Buckets(&'static [f64]);
+
+impl MetricConstructor<Histogram> for Buckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(self.0.iter().copied())
+    }
+}
+
+/// Registers what intake has beside the rest, for `docs/metrics.md`.
+pub(crate) fn describe(metrics: &Metrics) {
+    let labels = RescuedLabels {
+        listener: String::new(),
+        queue: "",
+    };
+    let listener = ListenerMetrics::new(metrics, "");
+    drop(listener.rescued.get_or_create(&labels));
+}
+
 struct Register<'a> {
     metrics: &'a Metrics,
     label: ListenerLabel,
@@ -160,10 +218,10 @@ impl Register<'_> {
         family.get_or_create_owned(&self.label)
     }
 
-    fn histogram(&self, name: &str, help: &str) -> Histogram {
+    fn histogram(&self, name: &str, help: &str, bounds: &'static [f64]) -> Histogram {
         let name = format!("logferry_intake_{name}");
-        let new: fn() -> Histogram = || Histogram::new(CONFIRM_SECONDS);
-        let family: Family<ListenerLabel, Histogram, fn() -> Histogram> =
+        let new = Buckets(bounds);
+        let family: Family<ListenerLabel, Histogram, Buckets> =
             self.metrics
                 .register(&name, help, Family::new_with_constructor(new));
         family.get_or_create_owned(&self.label)
@@ -193,6 +251,10 @@ impl Register<'_> {
                 "Times that no connection could be accepted for want of descriptors or memory",
             ),
             handshakes_failed: self.counter("tls_handshakes_failed_total", "TLS handshakes that failed"),
+            certificate_not_after: self.gauge(
+                "certificate_not_after_seconds",
+                "When the listener's certificate, or one of its chain, ends, in seconds since 1970; 0 without TLS",
+            ),
             idled: self.counter("connections_idle_total", "Connections closed by idle_timeout"),
             violations: self.counter(
                 "relp_violations_total",

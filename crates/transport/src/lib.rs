@@ -4,6 +4,7 @@
 //! read at a time, to a [`FrameSink`]. The sink says whether there is [`Room`] for more and gives a [`Ticket`] for
 //! what it took; RELP sessions answer their peer when the ticket is confirmed, and not before.
 
+mod certificates;
 mod client;
 mod connections;
 mod custody;

@@ -21,6 +21,8 @@ pub struct Meters {
     pub exhausted: Counter,
     /// TLS handshakes that failed or took too long.
     pub handshakes_failed: Counter,
+    /// When the certificate ends, in seconds since 1970; 0 without TLS.
+    pub certificate_not_after: Gauge,
     /// Connections closed because nothing came for too long.
     pub idled: Counter,
     /// RELP sessions closed because their peer broke the protocol.

@@ -13,14 +13,16 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket, TcpStream},
+    sync::watch,
     task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::Instrument as _;
 
 use crate::{
+    certificates::Certificates,
     connections::{Connections, Place, Refused},
     error::BindError,
     join::Joining,
@@ -48,7 +50,7 @@ pub struct StreamListener {
     settings: ListenerSettings,
     listener: TcpListener,
     address: SocketAddr,
-    acceptor: Option<TlsAcceptor>,
+    certificates: Option<Certificates>,
     joining: Option<Joining>,
 }
 
@@ -57,7 +59,7 @@ impl fmt::Debug for StreamListener {
         f.debug_struct("StreamListener")
             .field("name", &self.settings.name)
             .field("address", &self.address)
-            .field("tls", &self.acceptor.is_some())
+            .field("tls", &self.certificates.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -68,8 +70,8 @@ impl StreamListener {
     /// # Errors
     /// [`BindError`]: the address, the TLS settings or the pattern for lines do not work.
     pub fn bind(settings: &ListenerSettings) -> Result<Self, BindError> {
-        let acceptor = settings.tls.as_ref().map(tls::acceptor).transpose();
-        let acceptor = acceptor.map_err(|source| BindError::Tls {
+        let certificates = settings.tls.as_ref().map(Certificates::open).transpose();
+        let certificates = certificates.map_err(|source| BindError::Tls {
             listener: settings.name.clone(),
             source,
         })?;
@@ -97,7 +99,7 @@ impl StreamListener {
             settings: settings.clone(),
             listener,
             address,
-            acceptor,
+            certificates,
             joining,
         })
     }
@@ -115,6 +117,12 @@ impl StreamListener {
             self.settings.connections_max,
             self.settings.connections_per_peer_max,
         );
+        let tls = self.certificates.map(|certificates| {
+            let (current, acceptor) = watch::channel(certificates.acceptor());
+            let (listener, expiry) = (self.settings.name.clone(), meters.certificate_not_after.clone());
+            let watching = tokio::spawn(certificates.watch(listener, expiry, current).in_current_span());
+            (acceptor, AbortOnDropHandle::new(watching))
+        });
         let around = Arc::new(Surroundings {
             listener: self.settings.name.clone(),
             sink,
@@ -135,8 +143,9 @@ impl StreamListener {
                     Ok((stream, addr)) => {
                         let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
                         if let Some(place) = enter(&connections, &around, addr.ip()) {
+                            let acceptor = tls.as_ref().map(|(acceptor, _)| acceptor.borrow().clone());
                             let session = session(stream, addr, place, self.settings.protocol,
-                                self.acceptor.clone(), Arc::clone(&around));
+                                acceptor, Arc::clone(&around));
                             let span = tracing::debug_span!("session", listener = around.listener, peer_addr = %addr);
                             sessions.spawn(session.instrument(span));
                         }

@@ -106,6 +106,7 @@ pub(crate) mod tests {
                 sent: received,
                 ..Default::default()
             },
+            rates: None,
             measures: Default::default(),
             not_ready: Vec::new(),
             last_error: None,

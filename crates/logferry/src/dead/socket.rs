@@ -1,4 +1,4 @@
-//! How `logferry dead` reaches the embedded queues of a running `logferry run`, which keeps their file to itself:
+//! How `logferry dead` and `logferry status` reach the embedded queues of a running `logferry run`, which keeps their file to itself:
 //! a socket in its data folder, for whoever may open that folder. JSON lines go in both directions: a request and
 //! what follows it, and replies.
 
@@ -9,9 +9,9 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use broker::Broker;
+use broker::{Broker, QueueName};
 use dead::{CHANNEL, Input, Replies, Reply, Request, serve};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
@@ -19,6 +19,8 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::status::{Told, tell};
 
 const FILE: &str = "logferry.sock";
 /// One letter is one line, in which a body takes a third more than its size.
@@ -32,11 +34,12 @@ pub(crate) struct DeadSocket {
     listener: UnixListener,
     path: PathBuf,
     data_dir: PathBuf,
+    queues: Vec<QueueName>,
 }
 
 impl DeadSocket {
     /// Opens the socket in a data folder that this process has locked.
-    pub(crate) fn bind(data_dir: &Path) -> io::Result<Self> {
+    pub(crate) fn bind(data_dir: &Path, queues: Vec<QueueName>) -> io::Result<Self> {
         let path = data_dir.join(FILE);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -47,11 +50,13 @@ impl DeadSocket {
             listener: UnixListener::bind(&path)?,
             path,
             data_dir: data_dir.to_owned(),
+            queues,
         })
     }
 
     /// Serves commands until `stop`.
     pub(crate) async fn serve(self, broker: Broker, stop: CancellationToken) {
+        let queues: Arc<[_]> = self.queues.clone().into();
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut commands = JoinSet::new();
         while let Some(accepted) = stop.run_until_cancelled(self.listener.accept()).await {
@@ -61,8 +66,9 @@ impl DeadSocket {
                 continue;
             };
             let (broker, data_dir) = (broker.clone(), self.data_dir.clone());
+            let queues = Arc::clone(&queues);
             commands.spawn(async move {
-                if let Err(error) = command(stream, &broker, &data_dir).await {
+                if let Err(error) = command(stream, &broker, &queues, &data_dir).await {
                     tracing::debug!(error = format!("{error:#}"), "a command ended early");
                 }
                 drop(slot);
@@ -79,11 +85,29 @@ impl Drop for DeadSocket {
     }
 }
 
-async fn command(stream: UnixStream, broker: &Broker, data_dir: &Path) -> anyhow::Result<()> {
+/// What a command may ask for.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Asked {
+    /// To be told how all is until it goes away.
+    Status {
+        status: bool,
+    },
+    Dead(Request),
+}
+
+async fn command(
+    stream: UnixStream,
+    broker: &Broker,
+    queues: &[QueueName],
+    data_dir: &Path,
+) -> anyhow::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
-    let Some(request) = read_line::<Request>(&mut read).await? else {
-        return Ok(());
+    let request = match read_line(&mut read).await? {
+        None => return Ok(()),
+        Some(Asked::Status { .. }) => return pass_on(broker, queues, read, write).await,
+        Some(Asked::Dead(request)) => request,
     };
     let (inputs_in, inputs) = mpsc::channel(CHANNEL);
     let (replies, mut answers) = mpsc::channel(CHANNEL);
@@ -109,8 +133,45 @@ async fn command(stream: UnixStream, broker: &Broker, data_dir: &Path) -> anyhow
     tokio::try_join!(listen, answer, work).map(drop)
 }
 
+/// Tells how all is until the other side has enough.
+async fn pass_on(
+    broker: &Broker,
+    queues: &[QueueName],
+    mut read: impl AsyncBufRead + Unpin,
+    mut write: impl AsyncWrite + Unpin,
+) -> anyhow::Result<()> {
+    let (told, mut heard) = mpsc::channel(CHANNEL);
+    let telling = tell(broker, queues, told);
+    let writing = async {
+        while let Some(told) = heard.recv().await {
+            write_line(&mut write, &told).await?;
+        }
+        anyhow::Ok(())
+    };
+    // It says nothing more; its end is the end of its stream.
+    let ended = read.fill_buf();
+    tokio::select! {
+        written = writing => written,
+        () = telling => Ok(()),
+        _ = ended => Ok(()),
+    }
+}
+
+/// Asks for how all is, and passes on what comes.
+pub(crate) async fn hear(stream: UnixStream, told: mpsc::Sender<Told>) -> anyhow::Result<()> {
+    let (read, mut write) = stream.into_split();
+    write_line(&mut write, &Asked::Status { status: true }).await?;
+    let mut read = BufReader::new(read);
+    while let Some(heard) = read_line(&mut read).await? {
+        if told.send(heard).await.is_err() {
+            return Ok(());
+        }
+    }
+    bail!("logferry run went away, or is busy with other commands")
+}
+
 /// The running process that has this data folder, if one does.
-pub(super) async fn reach(data_dir: &Path) -> Option<UnixStream> {
+pub(crate) async fn reach(data_dir: &Path) -> Option<UnixStream> {
     UnixStream::connect(data_dir.join(FILE)).await.ok()
 }
 

@@ -10,5 +10,7 @@ mod commands;
 mod dead;
 mod fixture;
 mod harvest;
+mod monitoring;
 mod run;
 mod sending;
+mod status;

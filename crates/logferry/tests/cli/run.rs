@@ -42,7 +42,7 @@ impl Run {
     }
 
     /// The address after `what` in what it printed.
-    fn addr(&self, what: &str) -> SocketAddr {
+    pub(crate) fn addr(&self, what: &str) -> SocketAddr {
         let out = self.running.out();
         let (_, after) = out
             .split_once(what)
@@ -246,7 +246,7 @@ fn what_stands_in_the_way_is_told_with_the_way_out() {
     assert_eq!(fixture.names(), ["thesis.txt"], "nothing was made");
 }
 
-fn get(addr: SocketAddr, path: &str) -> String {
+pub(crate) fn get(addr: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(addr).expect("connects");
     write!(
         stream,

@@ -57,7 +57,15 @@ async fn a_batch_that_brings_up_a_panic_is_a_dead_letter_and_the_others_go_on() 
         let delivery = consumer.next().await.unwrap();
         let parsed = pool.submit(delivery.body.clone()).await;
         meters.stage.taken(1);
-        in_flight.send(InFlight { delivery, parsed }).await.unwrap();
+        let age = None;
+        in_flight
+            .send(InFlight {
+                delivery,
+                parsed,
+                age,
+            })
+            .await
+            .unwrap();
     }
     drop(in_flight);
     outlet.run(ordered).await;

@@ -112,11 +112,12 @@ fn add(
 ) -> Formatted {
     let in_flight = in_flight.iter().copied().collect();
     let batch = formatter.format(body, &mut group.parts, &in_flight).unwrap();
-    group.push(Held {
+    let held = Held {
         body: body.clone(),
         delivery,
         batch,
-    });
+    };
+    group.push(held, None);
     batch
 }
 

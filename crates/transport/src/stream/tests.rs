@@ -10,7 +10,9 @@ use tokio::{
 
 use super::*;
 use crate::{
+    certificates::Look,
     client::{Connection, RelpClient, TlsClient, TlsClientOptions},
+    error::TlsError,
     fake::{DEADLINE, FakeSink, around, listener},
 };
 
@@ -23,7 +25,10 @@ struct Running {
 }
 
 fn run(settings: &ListenerSettings) -> Running {
-    let bound = StreamListener::bind(settings).unwrap();
+    start(StreamListener::bind(settings).unwrap())
+}
+
+fn start(bound: StreamListener) -> Running {
     let (server, sink) = (bound.local_addr().to_string(), FakeSink::confirming());
     let (meters, stop) = (Meters::default(), CancellationToken::new());
     let task = tokio::spawn(bound.run(Arc::clone(&sink), meters.clone(), stop.clone()));
@@ -285,6 +290,58 @@ async fn a_handshake_that_never_comes_is_cut() {
     assert!(is_closed(&mut silent).await);
     assert_eq!(running.meters.handshakes_failed.get(), 1);
     running.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_used_and_sessions_go_on() {
+    let (pki, new) = (Pki::new(), Pki::new());
+    let mut bound = StreamListener::bind(&pki.listener(Protocol::Tcp, ClientCert::Off)).unwrap();
+    bound.certificates.as_mut().unwrap().pause = Duration::from_millis(10);
+    let running = start(bound);
+    let mut old = Connection::connect(&running.server, Some(&pki.client(false)))
+        .await
+        .unwrap();
+    for file in ["localhost.pem", "localhost.key"] {
+        fs::copy(new.path(file), pki.path(file)).unwrap();
+    }
+    let client = new.client(false);
+    let connected = timeout(DEADLINE, async {
+        loop {
+            // Refused as long as the old certificate is shown.
+            if let Ok(connection) = Connection::connect(&running.server, Some(&client)).await {
+                return connection;
+            }
+        }
+    });
+    let mut connected = connected.await.unwrap();
+    connected.write_all(b"<13>new\n").await.unwrap();
+    old.write_all(b"<13>old\n").await.unwrap();
+    running.sink.frames(2).await;
+    let expiry = running.meters.certificate_not_after.get();
+    assert!(expiry > 1_700_000_000, "{expiry}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn files_that_do_not_fit_leave_the_certificate_and_are_told_once() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    let settings = pki.listener(Protocol::Tcp, ClientCert::Off).tls.unwrap();
+    let mut certificates = Certificates::open(&settings).unwrap();
+    assert!(matches!(certificates.look(), Look::Same));
+    fs::copy(other.path("localhost.key"), pki.path("localhost.key")).unwrap();
+    assert!(matches!(certificates.look(), Look::Unfinished));
+    assert!(matches!(certificates.look(), Look::Refused(TlsError::Config(_))));
+    assert!(matches!(certificates.look(), Look::Same));
+    fs::remove_file(pki.path("localhost.key")).unwrap();
+    assert!(matches!(certificates.look(), Look::Unfinished));
+    let Look::Refused(error) = certificates.look() else {
+        panic!("it is gone");
+    };
+    assert!(error.to_string().contains("localhost.key"), "{error}");
+    for file in ["localhost.pem", "localhost.key"] {
+        fs::copy(other.path(file), pki.path(file)).unwrap();
+    }
+    assert!(matches!(certificates.look(), Look::Changed));
 }
 
 #[tokio::test]
