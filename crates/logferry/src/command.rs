@@ -15,7 +15,7 @@ use settings::{Problems, Settings};
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DataArgs {
     /// Folder of the embedded queues and store; sets data_dir
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR")]
     data: Option<String>,
     #[command(flatten)]
     settings: SettingsArgs,

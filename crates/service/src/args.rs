@@ -9,10 +9,10 @@ use settings::{PLACES, Problems, Settings, Sources};
 #[derive(Debug, Clone, Default, Args)]
 pub struct SettingsArgs {
     /// Settings file. Without it: $LOGFERRY_CONFIG, ./logferry.toml, /etc/logferry/logferry.toml, or none
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Set one key, over the environment and the file, such as broker.url=embedded. May be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_and_value)]
     pub set: Vec<(String, String)>,
 }
 

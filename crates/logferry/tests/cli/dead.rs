@@ -291,7 +291,7 @@ async fn many_letters_are_put_back_by_a_command_that_is_killed() {
     let broker = ([127, 0, 0, 1], port.parse().expect("is a number")).into();
     let proxy = Proxy::start(broker).await.expect("starts");
     let url = format!("broker.url={before}{}/{after}", proxy.addr());
-    let slow = ["dead", "--set", &url, "requeue", "--all"];
+    let slow = ["dead", "requeue", "--all", "--set", &url];
     let rows = || -> usize {
         let count = database.query("SELECT count(*) FROM events").remove(0);
         count.parse().expect("is a number")
