@@ -166,6 +166,10 @@ async fn high_contrast_and_large_text_lose_nothing() {
         .await;
     browser.open("/search").await;
     browser.until("document.querySelector('#status')").await;
+    assert!(
+        browser.count(".chart svg rect").await > 0,
+        "a canvas would have no colours of the machine"
+    );
     let mark = "return getComputedStyle(document.querySelector('#rows tr.s2 td')).borderLeftWidth";
     assert_eq!(
         browser.run(mark).await,

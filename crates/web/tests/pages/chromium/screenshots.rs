@@ -2,8 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use broker::{Consumer, QueueName};
+use service::{Custody, Pulse};
+use testkit::eventually;
+
 use crate::{
-    browser::Pages,
+    browser::{DEADLINE, Pages},
     chromium::Chromium,
     data::{day, event, put, put_every},
     dead::bury,
@@ -21,6 +25,14 @@ async fn of_every_page() {
     let events = day(20_000);
     let step = DAY_MICROS / 20_000;
     put_every(&pages.store, step, events).await;
+    let _beats = all_is_well(&pages).await;
+    let browser = Chromium::start(&pages).await;
+    browser.resize(1280, 800).await;
+    for theme in ["light", "dark"] {
+        browser.prefer(&[("prefers-color-scheme", theme)]).await;
+        browser.open("/search?q=-app%3Acron").await;
+        browser.picture(&file(&folder, "readme", theme, 1280)).await;
+    }
     let mut wide = event("web01", 6, "a login with many fields");
     wide.fields = (0..300)
         .map(|number| (format!("f{number}").into(), ::event::Value::Integer(number)))
@@ -77,7 +89,6 @@ async fn of_every_page() {
         ("sign-in", "/sign-in".to_owned()),
         ("nowhere", "/nowhere".to_owned()),
     ];
-    let browser = Chromium::start(&pages).await;
     for theme in ["light", "dark"] {
         browser.prefer(&[("prefers-color-scheme", theme)]).await;
         for (width, height) in SIZES {
@@ -96,6 +107,36 @@ async fn of_every_page() {
     browser.picture(&file(&folder, "search", "forced", 1440)).await;
     pages.stop().await;
     lone(&folder, browser).await;
+}
+
+/// What would come from services that run.
+async fn all_is_well(pages: &Pages) -> (Vec<impl Sized + use<>>, Vec<Consumer>) {
+    pages
+        .ctx
+        .durability
+        .set(Custody::Embedded, None, "the broker takes batches");
+    let beats = ["syslog-server", "parser", "shipper-pgsql"].map(|service| {
+        let pulse = Pulse {
+            service,
+            version: "1.0.0",
+            measures: &[],
+        };
+        let speaker = pages.broker.clone();
+        pulse.start(&pages.ctx, move |key, beat| speaker.announce(key, beat))
+    });
+    let mut consumers = Vec::new();
+    for queue in [
+        QueueName::parser(),
+        QueueName::new("shipper-pgsql").expect("is a name"),
+    ] {
+        consumers.push(pages.broker.consume(&queue, 1, "test").await.expect("is there"));
+    }
+    eventually(DEADLINE, || async {
+        let page = pages.get("/search").await;
+        page.body.contains("acks = embedded")
+    })
+    .await;
+    (beats.into(), consumers)
 }
 
 /// What is shown when nobody answers any more.
