@@ -50,6 +50,7 @@ on_every_store! {
         an_empty_group_is_written,
         refused_rows_do_not_hold_up_the_others,
         days_far_apart_go_in_one_group,
+        writers_of_a_new_day_do_not_trip_over_each_other,
         the_catalogue_of_sources_is_bounded;
     searching:
         an_event_comes_back_as_it_went_in,

@@ -106,6 +106,20 @@ pub(super) async fn days_far_apart_go_in_one_group(fixture: &Fixture) {
     assert_eq!(fixture.messages("").await, expected);
 }
 
+pub(super) async fn writers_of_a_new_day_do_not_trip_over_each_other(fixture: &Fixture) {
+    for day in 0..10 {
+        let write = || async move {
+            let payload = batch(
+                BatchId::mint(),
+                &[event(NOON - (100 + day) * DAY, "first of the day")],
+            );
+            assert_eq!(append(&fixture.store, [payload]).await.rows, 1);
+        };
+        tokio::join!(write(), write(), write(), write());
+    }
+    assert_eq!(fixture.messages("first").await.len(), 40);
+}
+
 pub(super) async fn the_catalogue_of_sources_is_bounded(fixture: &Fixture) {
     let names: Vec<String> = (0..21_000).map(|number| format!("host-{number:05}")).collect();
     let events: Vec<_> = names

@@ -84,10 +84,14 @@ impl Postgres {
                         continue;
                     }
                     let refused = self.find_refused(group, rows).await?;
-                    if refused.is_empty() {
+                    if !refused.is_empty() {
+                        return Ok(Appended::Refused(refused));
+                    }
+                    // What was wrong is right by now: another writer has made the partition.
+                    if attempt == ATTEMPTS {
                         return Err(StoreError::Unexpected(Box::new(error)));
                     }
-                    return Ok(Appended::Refused(refused));
+                    attempt += 1;
                 }
             }
         }

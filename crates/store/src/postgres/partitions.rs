@@ -50,8 +50,8 @@ impl Partitions {
             .all(|at| known.iter().any(|range| contains(*range, *at)))
     }
 
-    /// Makes what is missing; returns how many.
-    async fn make(&self, tx: &Transaction<'_>, instants: &[i64]) -> Result<usize, StoreError> {
+    /// Makes what is missing; returns how many, and all that there are once the transaction is committed.
+    async fn make(&self, tx: &Transaction<'_>, instants: &[i64]) -> Result<(usize, Vec<Range>), StoreError> {
         self.finish_leaving(tx).await?;
         let mut ranges = self.list(tx).await?;
         let mut made = 0;
@@ -64,8 +64,7 @@ impl Partitions {
             ranges.push(range);
             made += 1;
         }
-        *self.known.lock() = ranges;
-        Ok(made)
+        Ok((made, ranges))
     }
 
     async fn list(&self, tx: &Transaction<'_>) -> Result<Vec<Range>, StoreError> {
@@ -168,9 +167,13 @@ impl Postgres {
         let mut client = self.client().await?;
         let tx = client.transaction().await?;
         lock(&tx).await?;
-        let made = self.events.make(&tx, events).await? + self.batches.make(&tx, batches).await?;
+        let (made_for_events, of_events) = self.events.make(&tx, events).await?;
+        let (made_for_batches, of_batches) = self.batches.make(&tx, batches).await?;
         tx.commit().await?;
-        Ok(made)
+        // Not before: others write as soon as they know them.
+        *self.events.known.lock() = of_events;
+        *self.batches.known.lock() = of_batches;
+        Ok(made_for_events + made_for_batches)
     }
 
     /// Forgets which partitions there are: one that was known is gone.
