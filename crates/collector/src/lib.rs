@@ -35,6 +35,18 @@ pub const PULSE: service::Pulse = service::Pulse {
     measures: &["logferry_rescue_"],
 };
 
+/// What `main` and the manual need to know of it.
+pub const SPEC: service::ServiceSpec = service::ServiceSpec {
+    name: "collector",
+    about: "Returns batches from the rescue queues to the broker",
+    examples: "  collector --config /etc/logferry/logferry.toml
+      Run with this settings file, beside the syslog-server of this host
+  collector --check
+      Tell every mistake in the settings, and exit",
+    version: env!("CARGO_PKG_VERSION"),
+    check: |_| Ok(()),
+};
+
 /// Returns batches until `ctx.stop` is cancelled; what is on its way then is finished.
 ///
 /// # Errors

@@ -4,18 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use broker::Broker;
-use service::{ServiceSpec, run_main};
-
-const SPEC: ServiceSpec = ServiceSpec {
-    name: "collector",
-    about: "Returns batches from the rescue queues to the broker",
-    examples: "  collector --config /etc/logferry/logferry.toml
-      Run with this settings file, beside the syslog-server of this host
-  collector --check
-      Tell every mistake in the settings, and exit",
-    version: env!("CARGO_PKG_VERSION"),
-    check: |_| Ok(()),
-};
+use collector::SPEC;
+use service::run_main;
 
 fn main() -> ExitCode {
     run_main(SPEC, |settings, ctx| async move {

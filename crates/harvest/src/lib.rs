@@ -54,6 +54,24 @@ pub const PULSE: service::Pulse = service::Pulse {
     measures: &["logferry_harvest_"],
 };
 
+/// What `main` and the manual need to know of it.
+pub const SPEC: service::ServiceSpec = service::ServiceSpec {
+    name: "harvest",
+    about: "Takes log files from upload folders, and follows living files",
+    examples: "  harvest --config /etc/logferry/logferry.toml
+      Run with this settings file
+  harvest --check --config logferry.toml
+      Tell every mistake in the settings, and exit",
+    version: env!("CARGO_PKG_VERSION"),
+    check: |settings| {
+        anyhow::ensure!(
+            !settings.harvest.folders.is_empty(),
+            "there is no [[harvest.folder]]: name at least one folder"
+        );
+        Ok(())
+    },
+};
+
 /// How much of the grace a drain may use before what is not confirmed is left for the next start.
 const DRAIN_SHARE: f64 = 0.8;
 

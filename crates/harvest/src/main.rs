@@ -4,24 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use broker::{Broker, Topology};
-use service::{ServiceSpec, run_main};
-
-const SPEC: ServiceSpec = ServiceSpec {
-    name: "harvest",
-    about: "Takes log files from upload folders, and follows living files",
-    examples: "  harvest --config /etc/logferry/logferry.toml
-      Run with this settings file
-  harvest --check --config logferry.toml
-      Tell every mistake in the settings, and exit",
-    version: env!("CARGO_PKG_VERSION"),
-    check: |settings| {
-        anyhow::ensure!(
-            !settings.harvest.folders.is_empty(),
-            "there is no [[harvest.folder]]: name at least one folder"
-        );
-        Ok(())
-    },
-};
+use harvest::SPEC;
+use service::run_main;
 
 fn main() -> ExitCode {
     run_main(SPEC, |settings, ctx| async move {

@@ -1,4 +1,4 @@
-//! The command people type: run, check, init, send, harvest, search, dead, bench.
+//! The command people type: run, check, init, send, harvest, search, dead, health, bench.
 //!
 //! Each command is a module with its arguments and a `main` that gives the exit code; what they do is the matter of the other
 //! crates.
@@ -8,6 +8,7 @@ mod check;
 mod command;
 mod dead;
 mod harvest;
+mod health;
 mod init;
 pub mod metrics_page;
 mod run;
@@ -18,7 +19,7 @@ mod terminal;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,11 +44,18 @@ enum Command {
     Check(check::CheckArgs),
     Dead(dead::DeadArgs),
     Harvest(harvest::HarvestArgs),
+    Health(health::HealthArgs),
     Init(init::InitArgs),
     Run(run::RunArgs),
     Search(search::SearchArgs),
     Send(send::SendArgs),
     Status(status::StatusArgs),
+}
+
+/// The arguments of the command, for manuals and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// `main` of the binary.
@@ -62,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => args.main(),
         Command::Dead(args) => args.main(),
         Command::Harvest(args) => args.main(),
+        Command::Health(args) => args.main(),
         Command::Init(args) => args.main(),
         Command::Run(args) => args.main(),
         Command::Search(args) => args.main(),

@@ -10,7 +10,7 @@ use clap::Args;
 use service::{Context, DataDir, Loaded, ProcessArgs, Pulse, supervise};
 use settings::{BrokerSettings, LogFormat, Settings};
 use store::Store;
-use syslog_server::Server;
+use syslog_server::{Inherited, Server};
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -69,7 +69,8 @@ async fn run(settings: Settings, file: Option<PathBuf>, ctx: Context) -> anyhow:
     let shown = file.as_ref().map(|file| file.display().to_string());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), settings = shown, "starting");
     // Sockets first: a busy port is the commonest mistake, and leaves nothing behind.
-    let server = Server::bind(&settings.syslog_server)?.with_rescue(&settings.broker, &settings.rescue)?;
+    let server = Server::bind_or_inherit(&settings.syslog_server, Inherited::from_env()?)?
+        .with_rescue(&settings.broker, &settings.rescue)?;
     let pages = web::Server::bind(&settings.web)?;
     let data_dir = DataDir::open_if_used(&settings)?;
     let broker = Broker::connect(&settings.broker, "logferry run")

@@ -54,6 +54,19 @@ pub const PULSE: service::Pulse = service::Pulse {
     measures: &["logferry_parser_", "logferry_parked_batches", "logferry_queue_"],
 };
 
+/// What `main` and the manual need to know of it.
+pub const SPEC: service::ServiceSpec = service::ServiceSpec {
+    name: "parser",
+    about: "Turns raw batches into events: syslog grammar, rules, routing.",
+    examples: "  parser --check                  tells what is wrong with the settings and rules
+  parser --config logferry.toml   parses until it is told to stop\n",
+    version: env!("CARGO_PKG_VERSION"),
+    check: |settings| {
+        compile_rules(&settings.parser)?;
+        Ok(())
+    },
+};
+
 /// How much of the grace a drain may use before what is unfinished is given back; the rest is for giving back.
 const DRAIN_SHARE: f64 = 0.8;
 

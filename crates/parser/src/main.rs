@@ -4,23 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use broker::Broker;
-use parser::Parser;
-use service::ServiceSpec;
+use parser::{Parser, SPEC};
 
 fn main() -> ExitCode {
-    let spec = ServiceSpec {
-        name: "parser",
-        about: "Turns raw batches into events: syslog grammar, rules, routing.",
-        examples: "  parser --check                  tells what is wrong with the settings and rules
-  parser --config logferry.toml   parses until it is told to stop\n",
-        version: env!("CARGO_PKG_VERSION"),
-        check: |settings| {
-            parser::compile_rules(&settings.parser)?;
-            Ok(())
-        },
-    };
-    service::run_main(spec, |settings, ctx| async move {
-        let broker = Broker::connect(&settings.broker, "parser")
+    service::run_main(SPEC, |settings, ctx| async move {
+        let broker = Broker::connect(&settings.broker, SPEC.name)
             .await
             .context("connect to the broker")?;
         ctx.metrics.collect(broker.collector());

@@ -1,15 +1,9 @@
 //! What a service gets from the process it runs in.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{clients::Clients, durability::DurabilityInForce, health::Health, metrics::Metrics};
@@ -34,7 +28,7 @@ pub struct Context {
 /// What is set once, or by its own lock.
 #[derive(Debug)]
 struct Process {
-    started: AtomicBool,
+    started: watch::Sender<bool>,
     since: Timestamp,
     clients: Clients,
 }
@@ -51,7 +45,7 @@ impl Context {
             grace,
             http_addr: None,
             process: Arc::new(Process {
-                started: AtomicBool::new(false),
+                started: watch::Sender::new(false),
                 since: Timestamp::now(),
                 clients: Clients::default(),
             }),
@@ -85,12 +79,19 @@ impl Context {
     /// Says that all addresses are bound and all that must be there at the start is there. An error after this is
     /// a failure while running and no longer a failed start, which the exit code tells apart.
     pub fn started(&self) {
-        self.process.started.store(true, Ordering::Relaxed);
+        self.process.started.send_replace(true);
     }
 
     /// Whether [`started`](Self::started) was called.
     #[must_use]
     pub fn is_started(&self) -> bool {
-        self.process.started.load(Ordering::Relaxed)
+        *self.process.started.borrow()
+    }
+
+    /// Waits until [`started`](Self::started) was called.
+    pub(crate) async fn until_started(&self) {
+        let mut started = self.process.started.subscribe();
+        // The sender is ours, so it is there as long as this waits.
+        let _started = started.wait_for(|started| *started).await;
     }
 }

@@ -26,7 +26,10 @@ mod health;
 pub mod heartbeat;
 mod http;
 pub mod logging;
+mod manager;
 mod metrics;
+mod privileges;
+mod probe;
 mod run;
 mod supervise;
 mod troubles;
@@ -44,6 +47,7 @@ pub use crate::{
     heartbeat::{Heartbeat, Pulse},
     http::HttpEndpoint,
     metrics::Metrics,
+    probe::{Answer, probe},
     run::{ServiceSpec, run_main},
     supervise::supervise,
 };

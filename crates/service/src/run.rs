@@ -76,14 +76,21 @@ where
     })
 }
 
+impl ServiceSpec {
+    /// The arguments, for manuals and completions, too.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        // Described after the arguments, whose own types have descriptions too.
+        ServiceArgs::augment_args(Command::new(self.name))
+            .about(self.about)
+            .long_about(None::<&str>)
+            .version(self.version)
+            .after_help(format!("Examples:\n{}", self.examples.trim_end()))
+    }
+}
+
 fn arguments(spec: &ServiceSpec) -> Result<ServiceArgs, clap::Error> {
-    // Described after the arguments, whose own types have descriptions too.
-    let command = ServiceArgs::augment_args(Command::new(spec.name))
-        .about(spec.about)
-        .long_about(None::<&str>)
-        .version(spec.version)
-        .after_help(format!("Examples:\n{}", spec.examples.trim_end()));
-    let matches = command.try_get_matches_from(env::args_os())?;
+    let matches = spec.command().try_get_matches_from(env::args_os())?;
     ServiceArgs::from_arg_matches(&matches).map_err(|error| {
         // Cannot happen: the same type described the arguments.
         clap::Error::raw(ErrorKind::InvalidValue, error)

@@ -1,6 +1,6 @@
 //! Runs the body of a process from its start to its drain, and says with which exit code it ends.
 
-use std::{future::Future, io, net::SocketAddr, process::ExitCode, time::Duration};
+use std::{env, future::Future, io, net::SocketAddr, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use settings::{LogFormat, Settings};
@@ -12,12 +12,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{context::Context, exit, http::HttpEndpoint, logging};
+use crate::{context::Context, exit, http::HttpEndpoint, logging, manager::Manager, privileges};
 
 /// How long threads may take to end after everything was drained.
 const THREADS_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Starts tracing, the endpoint and the signal handlers, runs `body` until it ends or a signal stops it, and
+/// Becomes the user of the settings, starts tracing, the endpoint and the signal handlers, runs `body` until it ends or a signal stops it, and
 /// drains. `http` is where the endpoint listens and the key that says so.
 ///
 /// The first SIGINT or SIGTERM cancels the context's `stop`; `body` then has the grace of the settings to
@@ -33,8 +33,14 @@ where
     Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
     let log_format = settings.service.log_format;
-    let started = logging::start(&settings.service)
-        .context("start logging")
+    // First, while there is one thread.
+    let own = settings
+        .service
+        .user
+        .as_deref()
+        .map_or(Ok(()), privileges::become_user);
+    let started = own
+        .and_then(|()| logging::start(&settings.service).context("start logging"))
         .and_then(|()| {
             runtime::Builder::new_multi_thread()
                 .enable_all()
@@ -100,7 +106,7 @@ where
     F: FnOnce(Settings, Context) -> Fut,
     Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
-    let (mut signals, endpoint) = match prepare(http).await {
+    let (mut signals, endpoint, manager) = match prepare(http).await {
         Ok(prepared) => prepared,
         Err(error) => return Outcome::NotStarted(error),
     };
@@ -113,6 +119,7 @@ where
         tracing::info!(addr = %endpoint.addr(), "serving metrics");
         tokio::spawn(endpoint.serve(ctx.clone(), done.clone()))
     });
+    let telling = manager.map(|manager| tokio::spawn(manager.keep_told(ctx.clone(), done.clone())));
     let mut running = tokio::spawn(running);
     let outcome = tokio::select! {
         // Cancel-safe: a join handle and signal streams lose nothing when dropped.
@@ -130,20 +137,29 @@ where
     {
         tracing::error!(%error, "serving metrics failed");
     }
+    if let Some(telling) = telling
+        && let Err(error) = telling.await
+    {
+        tracing::error!(%error, "talking to the service manager failed");
+    }
     outcome
 }
 
-async fn prepare(http: (Option<SocketAddr>, &str)) -> anyhow::Result<(Signals, Option<HttpEndpoint>)> {
+/// What must be there before the body runs.
+type Prepared = (Signals, Option<HttpEndpoint>, Option<Manager>);
+
+async fn prepare(http: (Option<SocketAddr>, &str)) -> anyhow::Result<Prepared> {
     let signals = Signals::new().context("install signal handlers")?;
+    let manager = Manager::find(|name| env::var_os(name))?;
     let (Some(addr), key) = http else {
-        return Ok((signals, None));
+        return Ok((signals, None, manager));
     };
     let endpoint = HttpEndpoint::bind(addr).await.map_err(|error| {
         anyhow::anyhow!(
             "cannot listen on {addr} for /metrics ({error}): set {key} (or --http-addr) to another address, or to \"off\""
         )
     })?;
-    Ok((signals, Some(endpoint)))
+    Ok((signals, Some(endpoint), manager))
 }
 
 async fn drain(running: JoinHandle<anyhow::Result<()>>, signals: &mut Signals, ctx: &Context) -> Outcome {

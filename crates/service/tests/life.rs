@@ -4,12 +4,14 @@ use std::{
     env, fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    os::unix::net::UnixDatagram,
     process::{Child, ChildStderr, Command, Output, Stdio},
+    time::Duration,
 };
 
 use nix::{
     sys::signal::{Signal, kill},
-    unistd::Pid,
+    unistd::{Pid, User, geteuid},
 };
 
 /// `cargo test` and `cargo nextest` build the examples beside the tests.
@@ -326,4 +328,87 @@ fn metrics_and_readiness_are_served() {
     assert!(get("/metrics").contains("logferry_batches_in_flight{stage=\"parser\"} 3"));
     running.signal(Signal::SIGTERM);
     assert_eq!(running.end().0, Some(0));
+}
+
+#[test]
+fn a_service_manager_is_told() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("manager");
+    let manager = UnixDatagram::bind(&path).expect("binds");
+    manager
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .expect("is a time");
+    let hear = || {
+        let mut words = [0; 200];
+        let length = manager.recv(&mut words).expect("is told something in time");
+        String::from_utf8_lossy(words.get(..length).unwrap_or_default()).into_owned()
+    };
+    let mut running = Running::start(idle().env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "100000"));
+    let (mut is_ready, mut beats) = (false, 0);
+    while !is_ready || beats < 3 {
+        match hear().as_str() {
+            "READY=1\nSTATUS=running" => is_ready = true,
+            "WATCHDOG=1" => beats += 1,
+            other => panic!("strange words: {other}"),
+        }
+    }
+    running.until("started");
+    running.signal(Signal::SIGTERM);
+    while hear() != "STOPPING=1\nSTATUS=draining" {}
+    assert_eq!(running.end().0, Some(0));
+}
+
+#[test]
+fn a_manager_that_is_not_there_is_a_failed_start() {
+    let (code, _, told) = output(idle().env("NOTIFY_SOCKET", "/nowhere/at/all"));
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("NOTIFY_SOCKET"), "{told}");
+}
+
+/// Each thread has lost all rights of root but one. Started by somebody else, it says what is wrong.
+#[test]
+fn root_becomes_the_user_of_the_settings() {
+    let mut command = idle();
+    command.args(["--set", "service.user=nobody"]);
+    if !geteuid().is_root() {
+        let (code, _, told) = output(&mut command);
+        assert_eq!(code, Some(1), "{told}");
+        assert!(told.contains("service.user = \"nobody\""), "{told}");
+        return;
+    }
+    let nobody = User::from_name("nobody").expect("looks up").expect("is there");
+    let mut running = Running::start(&mut command);
+    running.until("started");
+    let tasks = fs::read_dir(format!("/proc/{}/task", running.child.id())).expect("runs");
+    let mut threads = 0;
+    for task in tasks {
+        let status = task.expect("is there").path().join("status");
+        let status = fs::read_to_string(status).expect("the thread is there");
+        let words = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.expect("Linux tells").split_whitespace().collect::<Vec<_>>()
+        };
+        assert_eq!(words("Uid:"), [nobody.uid.to_string().as_str(); 4]);
+        assert_eq!(words("Gid:"), [nobody.gid.to_string().as_str(); 4]);
+        // CAP_NET_BIND_SERVICE is the tenth.
+        for set in ["CapPrm:", "CapEff:"] {
+            assert_eq!(words(set), ["0000000000000400"], "{set}");
+        }
+        assert_eq!(words("CapInh:"), ["0000000000000000"]);
+        assert_eq!(words("NoNewPrivs:"), ["1"]);
+        threads += 1;
+    }
+    assert!(threads > 1, "there are threads beside the first");
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.end().0, Some(0));
+}
+
+#[test]
+fn a_user_that_is_not_there_is_named() {
+    let (code, _, told) = output(idle().args(["--set", "service.user=no-such-user"]));
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        told.contains("no-such-user") && told.contains("no such user"),
+        "{told}"
+    );
 }

@@ -190,6 +190,13 @@ pub(crate) const SECTIONS: &[Section] = &[
                 "How long a process that was told to stop may take to finish what it holds. What is left is delivered again.",
                 "Below the 10 s after which container runtimes kill.",
             ),
+            key(
+                "user",
+                Kind::Text,
+                Nothing { example: "logferry" },
+                "A process that was started as root becomes this user before it does anything, and keeps of root's rights only the one to bind ports below 1024. Files that it needs must be for this user: data, certificates, secrets.",
+                "Most systems start services as the right user already.",
+            ),
         ],
     },
     Section {

@@ -48,6 +48,8 @@ pub struct ServiceSettings {
     pub http_addrs: BTreeMap<String, Option<SocketAddr>>,
     /// `shutdown_grace`: how long a drain may take.
     pub shutdown_grace: Duration,
+    /// `user`: whom a process that was started as root becomes.
+    pub user: Option<String>,
 }
 
 /// How log lines of the services themselves look.

@@ -99,6 +99,7 @@ fn service(reader: &Reader<'_>) -> ServiceSettings {
         http_addr: section.address("http_addr"),
         http_addrs: addrs.collect::<BTreeMap<_, _>>(),
         shutdown_grace: section.duration("shutdown_grace"),
+        user: section.opt_text("user"),
     }
 }
 

@@ -74,6 +74,16 @@ pub const PULSE: service::Pulse = service::Pulse {
     measures: &["logferry_files_"],
 };
 
+/// What `main` and the manual need to know of it.
+pub const SPEC: service::ServiceSpec = service::ServiceSpec {
+    name: STAGE,
+    about: "Takes event batches from its queue and writes them to files.",
+    examples: "  shipper-fs --check                          tells what is wrong with the settings\n  \
+               shipper-fs --config /etc/logferry.toml      runs until it is told to stop\n",
+    version: env!("CARGO_PKG_VERSION"),
+    check: |settings| Ok(check(&settings.shipper_fs)?),
+};
+
 /// How much of the grace a drain may use before what is unfinished is given back; the rest is for giving back.
 const DRAIN_SHARE: f64 = 0.8;
 

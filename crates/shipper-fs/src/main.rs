@@ -4,20 +4,12 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use broker::Broker;
-use service::{Context, ServiceSpec};
+use service::Context;
 use settings::Settings;
-use shipper_fs::{STAGE, Shipper};
+use shipper_fs::{SPEC, STAGE, Shipper};
 
 fn main() -> ExitCode {
-    let spec = ServiceSpec {
-        name: STAGE,
-        about: "Takes event batches from its queue and writes them to files.",
-        examples: "  shipper-fs --check                          tells what is wrong with the settings\n  \
-                   shipper-fs --config /etc/logferry.toml      runs until it is told to stop\n",
-        version: env!("CARGO_PKG_VERSION"),
-        check: |settings| Ok(shipper_fs::check(&settings.shipper_fs)?),
-    };
-    service::run_main(spec, run)
+    service::run_main(SPEC, run)
 }
 
 async fn run(settings: Settings, ctx: Context) -> anyhow::Result<()> {

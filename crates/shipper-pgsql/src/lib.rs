@@ -51,6 +51,16 @@ pub const PULSE: service::Pulse = service::Pulse {
     measures: &["logferry_store_"],
 };
 
+/// What `main` and the manual need to know of it.
+pub const SPEC: service::ServiceSpec = service::ServiceSpec {
+    name: STAGE,
+    about: "Takes event batches from its queue and writes them to the store as rows.",
+    examples: "  shipper-pgsql --check                          tells what is wrong with the settings\n  \
+               shipper-pgsql --config /etc/logferry.toml      runs until it is told to stop\n",
+    version: env!("CARGO_PKG_VERSION"),
+    check: |_| Ok(()),
+};
+
 /// How much of the grace a drain may use before what is unfinished is given back; the rest is for giving back.
 const DRAIN_SHARE: f64 = 0.8;
 

@@ -4,21 +4,13 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use broker::Broker;
-use service::{Context, ServiceSpec};
+use service::Context;
 use settings::Settings;
-use shipper_pgsql::{STAGE, Shipper};
+use shipper_pgsql::{SPEC, STAGE, Shipper};
 use store::Store;
 
 fn main() -> ExitCode {
-    let spec = ServiceSpec {
-        name: STAGE,
-        about: "Takes event batches from its queue and writes them to the store as rows.",
-        examples: "  shipper-pgsql --check                          tells what is wrong with the settings\n  \
-                   shipper-pgsql --config /etc/logferry.toml      runs until it is told to stop\n",
-        version: env!("CARGO_PKG_VERSION"),
-        check: |_| Ok(()),
-    };
-    service::run_main(spec, run)
+    service::run_main(SPEC, run)
 }
 
 async fn run(settings: Settings, ctx: Context) -> anyhow::Result<()> {

@@ -16,6 +16,7 @@ mod publish;
 mod server;
 
 pub use crate::server::{Listening, Server};
+pub use transport::Inherited;
 
 /// Registers every metric of this service, with a sample of each set of labels, for `docs/metrics.md`.
 pub fn describe_metrics(metrics: &service::Metrics) {
@@ -28,4 +29,18 @@ pub const PULSE: service::Pulse = service::Pulse {
     service: metrics::STAGE,
     version: env!("CARGO_PKG_VERSION"),
     measures: &["logferry_intake_"],
+};
+
+/// What `main` and the manual need to know of it.
+pub const SPEC: service::ServiceSpec = service::ServiceSpec {
+    name: "syslog-server",
+    about: "Takes syslog by RELP, TCP, TLS and UDP and publishes it as raw batches",
+    examples: "  syslog-server --config /etc/logferry/logferry.toml
+      Run with this settings file
+  syslog-server --check --config logferry.toml
+      Tell every mistake in the settings, and exit
+  LOGFERRY_BROKER__URL=amqp://logferry:secret@rabbit.example/logs syslog-server
+      Take the broker from the environment",
+    version: env!("CARGO_PKG_VERSION"),
+    check: |_| Ok(()),
 };

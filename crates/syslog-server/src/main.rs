@@ -4,26 +4,13 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use broker::{Broker, Topology};
-use service::{ServiceSpec, run_main};
-use syslog_server::Server;
-
-const SPEC: ServiceSpec = ServiceSpec {
-    name: "syslog-server",
-    about: "Takes syslog by RELP, TCP, TLS and UDP and publishes it as raw batches",
-    examples: "  syslog-server --config /etc/logferry/logferry.toml
-      Run with this settings file
-  syslog-server --check --config logferry.toml
-      Tell every mistake in the settings, and exit
-  LOGFERRY_BROKER__URL=amqp://logferry:secret@rabbit.example/logs syslog-server
-      Take the broker from the environment",
-    version: env!("CARGO_PKG_VERSION"),
-    check: |_| Ok(()),
-};
+use service::run_main;
+use syslog_server::{Inherited, SPEC, Server};
 
 fn main() -> ExitCode {
     run_main(SPEC, |settings, ctx| async move {
-        let server =
-            Server::bind(&settings.syslog_server)?.with_rescue(&settings.broker, &settings.rescue)?;
+        let server = Server::bind_or_inherit(&settings.syslog_server, Inherited::from_env()?)?
+            .with_rescue(&settings.broker, &settings.rescue)?;
         let broker = Broker::connect(&settings.broker, SPEC.name)
             .await
             .context("connect to broker")?;

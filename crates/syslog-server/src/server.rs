@@ -10,7 +10,7 @@ use settings::{BrokerSettings, IntakeSettings, ListenerSettings, Protocol, Rescu
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
-use transport::{BindError, DatagramListener, StreamListener, Throttle};
+use transport::{BindError, DatagramListener, Inherited, StreamListener, Throttle};
 
 use crate::{
     batcher::{Batcher, Limits},
@@ -55,15 +55,15 @@ pub struct Listening {
 }
 
 impl Socket {
-    fn bind(settings: &ListenerSettings) -> Result<(Self, SocketAddr), BindError> {
+    fn bind(settings: &ListenerSettings, inherited: &mut Inherited) -> Result<(Self, SocketAddr), BindError> {
         match settings.protocol {
             Protocol::Relp | Protocol::Tcp => {
-                let socket = StreamListener::bind(settings)?;
+                let socket = StreamListener::bind(settings, inherited)?;
                 let addr = socket.local_addr();
                 Ok((Self::Stream(socket), addr))
             }
             Protocol::Udp => {
-                let socket = DatagramListener::bind(settings)?;
+                let socket = DatagramListener::bind(settings, inherited)?;
                 let addr = socket.local_addr();
                 Ok((Self::Datagram(socket), addr))
             }
@@ -77,8 +77,16 @@ impl Server {
     /// # Errors
     /// The first listener that cannot be bound: the text names it, its address and the setting.
     pub fn bind(settings: &IntakeSettings) -> anyhow::Result<Self> {
+        Self::bind_or_inherit(settings, Inherited::none())
+    }
+
+    /// [`Self::bind`], where sockets that were handed over to this process take the place of those with their address.
+    ///
+    /// # Errors
+    /// As [`Self::bind`], or a socket that no listener wants.
+    pub fn bind_or_inherit(settings: &IntakeSettings, mut inherited: Inherited) -> anyhow::Result<Self> {
         let bind = |settings: &ListenerSettings| {
-            let (socket, addr) = Socket::bind(settings)?;
+            let (socket, addr) = Socket::bind(settings, &mut inherited)?;
             let listening = Listening {
                 name: settings.name.clone(),
                 protocol: settings.protocol,
@@ -92,6 +100,7 @@ impl Server {
             .iter()
             .map(bind)
             .collect::<Result<_, BindError>>()?;
+        inherited.expect_taken()?;
         Ok(Self {
             listeners,
             limits: Limits::from(settings),

@@ -38,6 +38,7 @@ use self::drops::Drops;
 use crate::{
     custody::Ticket,
     error::BindError,
+    inherited::Inherited,
     meters::Meters,
     sink::{FrameSink, FrameSource, Peer},
 };
@@ -74,13 +75,19 @@ pub struct DatagramListener {
 }
 
 impl DatagramListener {
-    /// Opens the socket. Datagrams are received from now on, and wait in the kernel for [`run`](Self::run).
+    /// Opens the socket, or takes the one that was handed over for its address. Datagrams are received from now on, and
+    /// wait in the kernel for [`run`](Self::run).
     ///
     /// # Errors
     /// [`BindError`]: the address does not work.
-    pub fn bind(settings: &ListenerSettings) -> Result<Self, BindError> {
+    pub fn bind(settings: &ListenerSettings, inherited: &mut Inherited) -> Result<Self, BindError> {
+        let inherited = inherited.datagram(settings.address).map(Socket::from);
         let open = |address: SocketAddr| {
-            let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
+            let is_bound = inherited.is_some();
+            let socket = match inherited {
+                Some(socket) => socket,
+                None => Socket::new(Domain::for_address(address), Type::DGRAM, None)?,
+            };
             socket.set_nonblocking(true)?;
             let granted = grow_receive_buffer(&socket, settings.receive_buffer)?;
             if granted < settings.receive_buffer {
@@ -92,7 +99,9 @@ impl DatagramListener {
                 );
             }
             setsockopt(&socket, sockopt::RxqOvfl, &1)?;
-            socket.bind(&address.into())?;
+            if !is_bound {
+                socket.bind(&address.into())?;
+            }
             let socket = UdpSocket::from_std(socket.into())?;
             let address = socket.local_addr()?;
             Ok((socket, address))

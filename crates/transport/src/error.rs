@@ -60,6 +60,32 @@ impl BindError {
     }
 }
 
+/// Why sockets that were handed over to this process (`LISTEN_FDS`) cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum InheritError {
+    /// Not a socket that listens for TCP, nor one for UDP.
+    #[error(
+        "socket {index} of those handed over (LISTEN_FDS) is neither a listening TCP socket nor an UDP socket"
+    )]
+    Foreign {
+        /// Which, from 0.
+        index: usize,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Nobody would read it.
+    #[error(
+        "a {kind} socket on {address} was handed over (LISTEN_FDS), and no listener of that kind has this `address`: \
+         add one as [[syslog_server.listener]], or take the socket out of what starts this process"
+    )]
+    Unwanted {
+        /// TCP or UDP.
+        kind: &'static str,
+        /// Where it is bound.
+        address: SocketAddr,
+    },
+}
+
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {

@@ -14,6 +14,7 @@ mod error;
 mod fake;
 mod idle;
 mod inbound;
+mod inherited;
 mod join;
 mod meters;
 mod relp;
@@ -31,7 +32,8 @@ pub use crate::client::{
 };
 pub use crate::custody::{Custody, Settler, Ticket, custody};
 pub use crate::datagram::DatagramListener;
-pub use crate::error::{BindError, TlsError};
+pub use crate::error::{BindError, InheritError, TlsError};
+pub use crate::inherited::Inherited;
 pub use crate::meters::Meters;
 pub use crate::room::Room;
 pub use crate::roster::{Guest, Roster};

@@ -25,6 +25,7 @@ use crate::{
     certificates::Certificates,
     connections::{Connections, Place, Refused},
     error::BindError,
+    inherited::Inherited,
     join::Joining,
     meters::Meters,
     relp,
@@ -65,11 +66,11 @@ impl fmt::Debug for StreamListener {
 }
 
 impl StreamListener {
-    /// Listens; nothing is accepted yet.
+    /// Listens, on the socket that was handed over for its address if there is one; nothing is accepted yet.
     ///
     /// # Errors
     /// [`BindError`]: the address, the TLS settings or the pattern for lines do not work.
-    pub fn bind(settings: &ListenerSettings) -> Result<Self, BindError> {
+    pub fn bind(settings: &ListenerSettings, inherited: &mut Inherited) -> Result<Self, BindError> {
         let certificates = settings.tls.as_ref().map(Certificates::open).transpose();
         let certificates = certificates.map_err(|source| BindError::Tls {
             listener: settings.name.clone(),
@@ -89,11 +90,14 @@ impl StreamListener {
             // Else the port stays taken for a minute after a restart.
             socket.set_reuseaddr(true)?;
             socket.bind(address)?;
-            let listener = socket.listen(BACKLOG)?;
-            let address = listener.local_addr()?;
-            Ok((listener, address))
+            socket.listen(BACKLOG)
         };
-        let (listener, address) = listen(settings.address)
+        let listener = match inherited.stream(settings.address) {
+            Some(socket) => TcpListener::from_std(socket),
+            None => listen(settings.address),
+        };
+        let (address, listener) = listener
+            .and_then(|listener| Ok((listener.local_addr()?, listener)))
             .map_err(|error| BindError::new(&settings.name, settings.address, error))?;
         Ok(Self {
             settings: settings.clone(),

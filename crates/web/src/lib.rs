@@ -48,3 +48,23 @@ pub const PULSE: service::Pulse = service::Pulse {
     version: env!("CARGO_PKG_VERSION"),
     measures: &[],
 };
+
+/// What `main` and the manual need to know of it.
+pub const SPEC: service::ServiceSpec = service::ServiceSpec {
+    name: STAGE,
+    about: "Serves the web pages: search, live tail, pipeline, dead letters, sources",
+    examples: "  web --config /etc/logferry/logferry.toml
+      Run with this settings file; the pages are at web.address
+  web --set web.address=0.0.0.0:8080
+      For other machines too: the first start prints a link by which the first account is made
+  web --check
+      Tell every mistake in the settings, and exit",
+    version: env!("CARGO_PKG_VERSION"),
+    check: |settings| {
+        anyhow::ensure!(
+            settings.web.address.is_some(),
+            "web.address is \"off\": set it to the address of the pages, such as 127.0.0.1:8080"
+        );
+        Ok(())
+    },
+};

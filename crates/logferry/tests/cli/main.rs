@@ -10,6 +10,7 @@ mod commands;
 mod dead;
 mod fixture;
 mod harvest;
+mod health;
 mod monitoring;
 mod run;
 mod sending;

@@ -12,7 +12,7 @@ async fn sender(to: SocketAddr) -> UdpSocket {
 
 #[tokio::test]
 async fn each_datagram_is_a_frame_of_its_sender() {
-    let bound = DatagramListener::bind(&listener(Protocol::Udp)).unwrap();
+    let bound = DatagramListener::bind(&listener(Protocol::Udp), &mut Inherited::none()).unwrap();
     let (first, second) = (sender(bound.local_addr()).await, sender(bound.local_addr()).await);
     let sink = FakeSink::confirming();
     let stop = CancellationToken::new();
@@ -36,7 +36,7 @@ async fn each_datagram_is_a_frame_of_its_sender() {
 async fn long_datagrams_are_cut_and_what_is_cut_is_counted() {
     let mut settings = listener(Protocol::Udp);
     settings.frame_bytes_max = 1000;
-    let bound = DatagramListener::bind(&settings).unwrap();
+    let bound = DatagramListener::bind(&settings, &mut Inherited::none()).unwrap();
     let sender = sender(bound.local_addr()).await;
     sender.send(&[b'x'; 1500]).await.unwrap();
     let (sink, meters) = (FakeSink::confirming(), Meters::default());
@@ -56,7 +56,7 @@ async fn long_datagrams_are_cut_and_what_is_cut_is_counted() {
 async fn what_the_kernel_drops_is_counted_to_the_last_datagram() {
     let mut settings = listener(Protocol::Udp);
     settings.receive_buffer = 16 * 1024;
-    let bound = DatagramListener::bind(&settings).unwrap();
+    let bound = DatagramListener::bind(&settings, &mut Inherited::none()).unwrap();
     let sender = sender(bound.local_addr()).await;
     let sink = FakeSink::confirming();
     sink.room().close();
@@ -78,7 +78,7 @@ async fn what_the_kernel_drops_is_counted_to_the_last_datagram() {
 
 #[tokio::test]
 async fn a_stop_takes_what_has_arrived() {
-    let bound = DatagramListener::bind(&listener(Protocol::Udp)).unwrap();
+    let bound = DatagramListener::bind(&listener(Protocol::Udp), &mut Inherited::none()).unwrap();
     let sender = sender(bound.local_addr()).await;
     for _ in 0..300 {
         sender.send(b"<13>arrived").await.unwrap();

@@ -25,7 +25,7 @@ struct Running {
 }
 
 fn run(settings: &ListenerSettings) -> Running {
-    start(StreamListener::bind(settings).unwrap())
+    start(StreamListener::bind(settings, &mut Inherited::none()).unwrap())
 }
 
 fn start(bound: StreamListener) -> Running {
@@ -125,7 +125,9 @@ async fn a_busy_port_names_the_listener_and_the_setting() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut settings = listener(Protocol::Tcp);
     settings.address = taken.local_addr().unwrap();
-    let error = StreamListener::bind(&settings).unwrap_err().to_string();
+    let error = StreamListener::bind(&settings, &mut Inherited::none())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("listener \"test\""), "{error}");
     assert!(error.contains(&settings.address.to_string()), "{error}");
     assert!(error.contains("`address`"), "{error}");
@@ -349,7 +351,7 @@ async fn bad_tls_files_name_the_listener_and_the_file() {
     let pki = Pki::new();
     let mut settings = pki.listener(Protocol::Tcp, ClientCert::Off);
     settings.tls.as_mut().unwrap().cert_file = pki.path("missing.pem");
-    let error = StreamListener::bind(&settings).unwrap_err();
+    let error = StreamListener::bind(&settings, &mut Inherited::none()).unwrap_err();
     let error = format!("{:#}", anyhow_like(&error));
     assert!(
         error.contains("listener \"test\"") && error.contains("missing.pem"),
