@@ -34,6 +34,7 @@ pub mod rabbitmq;
 pub mod redis;
 pub mod relp;
 pub mod rsyslog;
+pub mod supervisord;
 
 mod http;
 mod programs;
@@ -50,6 +51,7 @@ pub use rabbitmq::{RabbitCluster, RabbitMq, RabbitVhost};
 pub use redis::{KeyPrefix, Redis};
 pub use relp::{Pace, RelpLoad};
 pub use rsyslog::Rsyslog;
+pub use supervisord::Supervisord;
 
 /// Environment variables through which `testkit run` tells tests of servers that already run.
 pub mod env {

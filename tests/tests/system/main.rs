@@ -18,5 +18,7 @@ mod rescue;
 mod rsyslog;
 mod rules;
 mod signals;
+mod supervisord;
 mod support;
 mod tls;
+mod units;
