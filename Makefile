@@ -16,19 +16,22 @@ CASE ?= rows
 SEED ?= 1
 ROUNDS ?= 5
 MINUTES ?=
+# Programs for images without a registry and for the test of the containers; built when it is this folder.
+RELEASE ?= $(TARGET)/release
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run test screenshots torture stopped-shipper cluster deps lint fmt doc deny bench bench-compare flamegraph clean
+.PHONY: help run test screenshots torture stopped-shipper cluster deb deb-test images airgap-images compose-test deps lint fmt \
+	doc deny bench bench-compare flamegraph clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## build the release binary and start all of Logferry on this machine (DATA=folder ARGS=...)
 	cargo build --release --package logferry --bin logferry
 	exec $(TARGET)/release/logferry run --data "$(DATA)" $(ARGS)
 
-deps: ## install what tests use (RabbitMQ, Redis, PostgreSQL, rsyslog, Chromium), if missing
+deps: ## install what tests use (RabbitMQ, Redis, PostgreSQL, rsyslog, supervisord, systemd, Chromium), if missing
 	@tests/install-deps
 
 # `--bins --tests` in one build, so that the services which whole-system tests start are built with the
@@ -51,6 +54,36 @@ stopped-shipper: deps ## stop one shipper for two million events, while the othe
 cluster: deps ## kill nodes of a three-node RabbitMQ under load, and count (minutes; ARGS=...)
 	cargo build --workspace --bins --tests
 	cargo test --package system-tests --test system cluster -- --ignored --nocapture $(ARGS)
+
+# Both refuse before anything is built.
+HAVE_DOCKER = docker info >/dev/null 2>&1 || { echo "There is no Docker here, and this needs it: install docker.io, start dockerd, \
+and be root or in the group docker." >&2; exit 1; }
+HAVE_CARGO_DEB = cargo deb --version >/dev/null 2>&1 || { echo "cargo-deb is not installed: run 'cargo install --locked cargo-deb'" >&2; exit 1; }
+BUILD_RELEASE = $(if $(filter $(TARGET)/release,$(RELEASE)),cargo build --release --workspace --bins)
+
+deb: ## build the Debian package, into target/debian
+	@$(HAVE_CARGO_DEB)
+	cargo build --release --workspace --bins
+	cargo run --release --package logferry --example manual -- $(TARGET)/release/manual
+	cargo deb --package logferry --no-build
+
+deb-test: deb ## install the package in a fresh Debian, use it, remove and purge it (root; debootstrap)
+	tests/deb-test $(TARGET)/debian/logferry_*.deb $(TARGET)/debootstrap
+
+images: ## build the image of all services, with Docker
+	@$(HAVE_DOCKER)
+	docker build --file deploy/docker/Dockerfile --tag logferry:latest \
+		--build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1) \
+		--build-arg REVISION=$$(git rev-parse HEAD) --build-arg SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) .
+
+airgap-images: ## build all images from a Debian mirror and programs of this host, without a registry (root; RELEASE=folder)
+	@$(HAVE_DOCKER)
+	$(BUILD_RELEASE)
+	deploy/docker/airgap/build-images $(RELEASE)
+
+compose-test: airgap-images ## start the whole set of containers, scale, stop, restart, count (root, Docker, minutes; ARGS=...)
+	LOGFERRY_RELEASE=$(abspath $(RELEASE)) cargo test --package system-tests --test compose -- \
+		--ignored --nocapture --test-threads 1 $(ARGS)
 
 lint: ## check formatting, and clippy with warnings as errors
 	cargo fmt --all --check

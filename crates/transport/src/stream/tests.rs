@@ -297,7 +297,11 @@ async fn a_handshake_that_never_comes_is_cut() {
 #[tokio::test]
 async fn a_new_certificate_is_used_and_sessions_go_on() {
     let (pki, new) = (Pki::new(), Pki::new());
-    let mut bound = StreamListener::bind(&pki.listener(Protocol::Tcp, ClientCert::Off)).unwrap();
+    let mut bound = StreamListener::bind(
+        &pki.listener(Protocol::Tcp, ClientCert::Off),
+        &mut Inherited::none(),
+    )
+    .unwrap();
     bound.certificates.as_mut().unwrap().pause = Duration::from_millis(10);
     let running = start(bound);
     let mut old = Connection::connect(&running.server, Some(&pki.client(false)))
