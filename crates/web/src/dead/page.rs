@@ -107,6 +107,16 @@ pub(super) async fn list(
             && is(&which.reason, &group.reason)
             && is(&which.fingerprint, &group.fingerprint)
     });
+    // What is listed, and what its buttons act on, are the letters of the group that is open and no others.
+    let which = match open {
+        Some(group) => Which {
+            stage: group.stage.clone(),
+            reason: group.reason.clone(),
+            fingerprint: group.fingerprint.clone(),
+            ..which
+        },
+        None => which,
+    };
     let letters = look
         .records
         .iter()

@@ -68,6 +68,18 @@ async fn letters_are_grouped_and_what_is_in_them_is_no_markup() {
         "{}",
         page.body
     );
+    // An address that fits several groups opens one, and its buttons act on no other.
+    let other = bury(&pages, "parser", "something else", b"third").await;
+    let page = pages.get("/dead-letters?stage=parser").await;
+    assert_ne!(
+        page.body.contains(&id.to_string()),
+        page.body.contains(&other.to_string())
+    );
+    assert!(
+        !page.body.contains("name=\"fingerprint\" value=\"\""),
+        "{}",
+        page.body
+    );
     let page = pages.get(&format!("/dead-letters/{id}")).await;
     assert!(
         page.body.contains("‹U+0000›") && page.body.contains("‹FF›"),
@@ -89,10 +101,10 @@ async fn letters_are_grouped_and_what_is_in_them_is_no_markup() {
     check(&described("/api/v1/dead-letters/{id}"), &letter);
     assert!(letter["body_base64"].is_string());
     let export = pages.get("/api/v1/dead-letters/export").await;
-    assert_eq!(export.body.lines().count(), 2);
+    assert_eq!(export.body.lines().count(), 3);
     assert!(export.body.contains("body_base64"));
     // Looking took nothing.
-    assert_eq!(ready(&pages, QueueName::dead()).await, 2);
+    assert_eq!(ready(&pages, QueueName::dead()).await, 3);
     pages.stop().await;
 }
 
