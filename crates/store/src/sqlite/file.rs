@@ -9,7 +9,6 @@ use std::{
 use event::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::writer::SEQ_BITS;
 use crate::error::{SchemaFound, StoreError};
 
 /// `LFst`, in the header of our files.
@@ -19,16 +18,6 @@ const APPLICATION_ID: i32 = 0x4c46_7374;
 pub(super) const SCHEMA_VERSION: u32 = 1;
 
 const SCHEMA: &str = include_str!("schema.sql");
-
-/// The indexes of hosts and of the sender's clock, or ours where the sender named no time: used by this very expression.
-/// Building them later would hold up whoever writes.
-pub(super) fn indexes(day: Day) -> String {
-    let start = day.start();
-    format!(
-        "CREATE INDEX IF NOT EXISTS events_host ON events (hostname); \
-         CREATE INDEX IF NOT EXISTS events_sent ON events (coalesce(timestamp, {start} + (seq >> {SEQ_BITS})), id)"
-    )
-}
 
 /// How long to wait for another process's lock. Readers never hold the writer up; this is for two writers.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -127,7 +116,7 @@ pub(super) fn days(dir: &Path) -> Result<Vec<Day>, StoreError> {
 pub(super) fn open_for_writing(dir: &Path, day: Day) -> Result<Connection, StoreError> {
     let path = day.path(dir);
     if !path.try_exists().map_err(unavailable)? {
-        make(dir, &path, day)?;
+        make(dir, &path)?;
     }
     let conn = Connection::open_with_flags(&path, FLAGS).map_err(|error| sort(error, &path))?;
     set_up(&conn).map_err(|error| sort(error, &path))?;
@@ -136,7 +125,7 @@ pub(super) fn open_for_writing(dir: &Path, day: Day) -> Result<Connection, Store
 }
 
 /// Makes the file aside and puts it in its place when it is complete, so that nobody ever sees half of one.
-fn make(dir: &Path, path: &Path, day: Day) -> Result<(), StoreError> {
+fn make(dir: &Path, path: &Path) -> Result<(), StoreError> {
     let new = tempfile::Builder::new()
         .prefix(".new-")
         .tempfile_in(dir)
@@ -148,7 +137,6 @@ fn make(dir: &Path, path: &Path, day: Day) -> Result<(), StoreError> {
             set_up(&conn)?;
             let tx = conn.transaction()?;
             tx.execute_batch(SCHEMA)?;
-            tx.execute_batch(&indexes(day))?;
             tx.pragma_update(None, "application_id", APPLICATION_ID)?;
             tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
             tx.commit()?;
