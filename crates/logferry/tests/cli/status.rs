@@ -88,7 +88,7 @@ fn a_broker_that_is_away_is_told() {
         "--set",
         "broker.url=amqp://me:hunter2@127.0.0.1:1,127.0.0.1:2/logs",
         "--set",
-        "broker.connect_timeout=1s",
+        "broker.connect_timeout=10s",
     ]);
     assert_eq!(told.code, 1, "{told:?}");
     assert!(
