@@ -8,6 +8,7 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use lapin::{
@@ -15,7 +16,10 @@ use lapin::{
     message::BasicReturnMessage,
     options::{BasicPublishOptions, ConfirmSelectOptions},
 };
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, Sleep, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -30,6 +34,11 @@ use crate::{
     name::Exchange,
     publisher::{PublishRequest, Verdict},
 };
+
+/// A channel on which the broker refused a message is replaced after so long. A channel of RabbitMQ whose first message
+/// to a quorum queue came when its leader had just died refuses all others, too, though the queue has a new leader:
+/// it asks the old one, for as long as the channel lives (RabbitMQ 3.10, `rabbit_fifo_client:enqueue/3`).
+const REFUSING_CHANNEL_AGE: Duration = Duration::from_secs(1);
 
 /// Publishes what comes in, until all senders are gone or `stop` says so and everything has its verdict.
 pub(crate) async fn run(
@@ -53,6 +62,7 @@ pub(crate) async fn run(
                     session,
                     book: Ledger::new(),
                     sending: None,
+                    replacement: None,
                 };
                 let over = task.publish(&mut requests, &mut link, &stop).await;
                 task.end();
@@ -95,6 +105,8 @@ struct Task {
     book: Ledger<AmqpReply, Published>,
     /// Being written to the socket.
     sending: Option<Sending>,
+    /// When this channel, on which something was refused, is to be replaced.
+    replacement: Option<Pin<Box<Sleep>>>,
 }
 
 struct Sending {
@@ -143,6 +155,7 @@ impl Task {
                 book,
                 sending,
                 session,
+                replacement,
                 ..
             } = self;
             // In this order: what was sent is in the book before the book is looked at, so that its reply wakes us.
@@ -150,7 +163,13 @@ impl Task {
             book.poll(
                 cx,
                 |book, cx| problem = problem.take().or_else(|| take_sent(sending, book, session, cx)),
-                |identity, published, ending| tell(session, &identity, published, ending),
+                |identity, published, ending| {
+                    if ending == Ending::Nacked && replacement.is_none() {
+                        let due = Instant::now() + REFUSING_CHANNEL_AGE;
+                        *replacement = Some(Box::pin(sleep_until(due)));
+                    }
+                    tell(session, &identity, published, ending);
+                },
             );
             if let Some(problem) = problem {
                 return Poll::Ready(Over::Failed(problem));
@@ -160,6 +179,15 @@ impl Task {
             }
             if self.sending.is_some() {
                 return Poll::Pending;
+            }
+            let is_due = |replacement: &mut Pin<Box<Sleep>>| replacement.as_mut().poll(cx).is_ready();
+            if self.replacement.as_mut().is_some_and(is_due) {
+                // What is under way has its verdict first; nothing is published meanwhile.
+                return if self.book.is_empty() {
+                    Poll::Ready(Over::Failed("the broker refused messages on it".into()))
+                } else {
+                    Poll::Pending
+                };
             }
             match requests.poll_recv(cx) {
                 Poll::Ready(Some(request)) => self.send(*request),
