@@ -3,10 +3,7 @@
 use super::{
     Section,
     Unset::{Default, Nothing},
-    shared::{
-        MIB, PASSWORD_ABOUT, PASSWORD_FILE_ABOUT, PASSWORD_FILE_REASON, PASSWORD_REASON, URL_FILE_ABOUT,
-        URL_FILE_REASON, key, ms, number, secs, size, time,
-    },
+    shared::{MIB, PASSWORD, key, ms, number, password_file, secs, size, time, url_file},
 };
 use crate::kind::Kind;
 
@@ -24,31 +21,9 @@ pub(super) const BROKER: Section = Section {
             "RabbitMQ with user, password and vhost (`amqp://user:password@host:5672/vhost`), or queues in `data_dir`, which only `logferry run` can use. The nodes of a cluster stand with commas between them (`amqp://user:password@rabbit1,rabbit2:5673,rabbit3/vhost`) or behind one name with several addresses: each attempt to connect tries them in their order.",
             "Needs nothing installed.",
         ),
-        key(
-            "url_file",
-            Kind::SecretFile,
-            Nothing {
-                example: "/run/secrets/rabbitmq-url",
-            },
-            URL_FILE_ABOUT,
-            URL_FILE_REASON,
-        ),
-        key(
-            "password",
-            Kind::Secret,
-            Nothing { example: "…" },
-            PASSWORD_ABOUT,
-            PASSWORD_REASON,
-        ),
-        key(
-            "password_file",
-            Kind::SecretFile,
-            Nothing {
-                example: "/run/secrets/rabbitmq-password",
-            },
-            PASSWORD_FILE_ABOUT,
-            PASSWORD_FILE_REASON,
-        ),
+        url_file("/run/secrets/rabbitmq-url"),
+        PASSWORD,
+        password_file("/run/secrets/rabbitmq-password"),
         key(
             "tls_ca_file",
             Kind::File,

@@ -3,20 +3,14 @@
 use super::{
     Section,
     Unset::Default,
-    shared::{HTTP, HTTP_ABOUT, HTTP_REASON, KIB, PREFETCH, key, ms, secs, size, time},
+    shared::{KIB, PREFETCH, http_addr, key, ms, secs, size, time},
 };
 
 pub(super) const COLLECTOR: Section = Section {
     path: "collector",
     about: "Rescue queues back to the broker. One on each host that runs syslog-server, with the same `data_dir`.",
     keys: &[
-        key(
-            "http_addr",
-            HTTP,
-            Default("127.0.0.1:9605"),
-            HTTP_ABOUT,
-            HTTP_REASON,
-        ),
+        http_addr("127.0.0.1:9605"),
         key(
             "prefetch",
             PREFETCH,

@@ -4,8 +4,8 @@ use super::{
     Section,
     Unset::{Default, Mistake, Nothing},
     shared::{
-        DAY, FACILITIES, FLAG, HTTP, HTTP_ABOUT, HTTP_REASON, KIB, MIB, MULTILINE, MULTILINE_ABOUT,
-        SEVERITIES, key, ms, number, secs, size, time,
+        DAY, FACILITIES, FLAG, KIB, MIB, MULTILINE, MULTILINE_ABOUT, SEVERITIES, http_addr, key, ms, number,
+        secs, size, time,
     },
 };
 use crate::kind::Kind;
@@ -14,13 +14,7 @@ pub(super) const HARVEST: Section = Section {
     path: "harvest",
     about: "Intake of files: upload folders and living files. Without a folder it does not run.",
     keys: &[
-        key(
-            "http_addr",
-            HTTP,
-            Default("127.0.0.1:9607"),
-            HTTP_ABOUT,
-            HTTP_REASON,
-        ),
+        http_addr("127.0.0.1:9607"),
         key(
             "batch_bytes_max",
             size(KIB, 8 * MIB),

@@ -3,7 +3,7 @@
 use super::{
     Section,
     Unset::{Default, Mistake, Nothing},
-    shared::{BATCH_ABOUT, HTTP, HTTP_ABOUT, HTTP_REASON, KIB, MIB, PREFETCH, key, number, size},
+    shared::{BATCH_ABOUT, KIB, MIB, PREFETCH, http_addr, key, number, size},
 };
 use crate::kind::Kind;
 
@@ -11,13 +11,7 @@ pub(super) const PARSER: Section = Section {
     path: "parser",
     about: "Raw batches to event batches: syslog grammar, rules, routing.",
     keys: &[
-        key(
-            "http_addr",
-            HTTP,
-            Default("127.0.0.1:9602"),
-            HTTP_ABOUT,
-            HTTP_REASON,
-        ),
+        http_addr("127.0.0.1:9602"),
         key(
             "threads",
             Kind::Number {

@@ -3,10 +3,7 @@
 use super::{
     Section,
     Unset::{Default, Nothing},
-    shared::{
-        KIB, PASSWORD_ABOUT, PASSWORD_FILE_ABOUT, PASSWORD_FILE_REASON, PASSWORD_REASON, URL_FILE_ABOUT,
-        URL_FILE_REASON, key, ms, secs, size, time,
-    },
+    shared::{KIB, PASSWORD, key, ms, password_file, secs, size, time, url_file},
 };
 use crate::kind::Kind;
 
@@ -47,31 +44,9 @@ pub(super) const RESCUE: Section = Section {
             "Redis 6.2 or later with user, password and database.",
             "None: the file alone.",
         ),
-        key(
-            "url_file",
-            Kind::SecretFile,
-            Nothing {
-                example: "/run/secrets/redis-url",
-            },
-            URL_FILE_ABOUT,
-            URL_FILE_REASON,
-        ),
-        key(
-            "password",
-            Kind::Secret,
-            Nothing { example: "…" },
-            PASSWORD_ABOUT,
-            PASSWORD_REASON,
-        ),
-        key(
-            "password_file",
-            Kind::SecretFile,
-            Nothing {
-                example: "/run/secrets/redis-password",
-            },
-            PASSWORD_FILE_ABOUT,
-            PASSWORD_FILE_REASON,
-        ),
+        url_file("/run/secrets/redis-url"),
+        PASSWORD,
+        password_file("/run/secrets/redis-password"),
         key(
             "tls_ca_file",
             Kind::File,

@@ -44,28 +44,10 @@ pub(super) const fn number(min: i64, max: i64) -> Kind {
     Kind::Number { min, max, word: None }
 }
 
-pub(super) const URL_FILE_ABOUT: &str = "A file whose text is the address, in place of `url`.";
-pub(super) const URL_FILE_REASON: &str = "For addresses that are a secret as a whole.";
-pub(super) const PASSWORD_ABOUT: &str =
-    "The password, as it is, without the escapes of an address. `url` then has the user alone.";
-pub(super) const PASSWORD_REASON: &str =
-    "For managers that hand secrets over as environment variables; whoever may read this file reads it here.";
-pub(super) const PASSWORD_FILE_ABOUT: &str = "A file whose text is the password, as it is; a line end after it is left out. `url` then has the user alone.";
-pub(super) const PASSWORD_FILE_REASON: &str = "For managers that hand secrets over as files: below `/run/secrets`, or `${CREDENTIALS_DIRECTORY}/name` with systemd.";
 pub(super) const HTTP: Kind = Kind::Address { word: Some("off") };
-pub(super) const HTTP_ABOUT: &str =
-    "Where this service, when it runs as a process of its own, serves /metrics, /healthz and /readyz.";
-pub(super) const HTTP_REASON: &str =
-    "Loopback, because it has no access control; one port for each service, so that all can run on one host.";
 pub(super) const PREFETCH: Kind = number(1, 65_535);
 pub(super) const BATCH_ABOUT: &str =
     "A batch that says it is larger than this when decompressed is dead-lettered.";
-pub(super) const BINDING_ABOUT: &str =
-    "Routes that go into this queue, as topic patterns: `*` is one word, `#` any number of words.";
-pub(super) const BINDING_REASON: &str = "Every route.";
-pub(super) const FULL_ABOUT: &str = "When the queue is full: \"wait\" holds up parsing for all shippers, \"park\" keeps its batches in a file of the parser until there is room. After a change run `logferry init` and restart `parser`.";
-pub(super) const FULL_REASON: &str =
-    "Nothing leaves the safety of the quorum queue unless somebody wants it.";
 pub(super) const FACILITIES: &[&str] = &[
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
     "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
@@ -82,6 +64,76 @@ pub(super) const DAY: Duration = secs(86_400);
 pub(super) const KEEP_DAYS_MAX: i64 = 36_525;
 
 pub(super) const FLAG: Kind = Kind::Flag;
+
+/// The address in a file; `example` is the file.
+pub(super) const fn url_file(example: &'static str) -> Key {
+    key(
+        "url_file",
+        Kind::SecretFile,
+        Nothing { example },
+        "A file whose text is the address, in place of `url`.",
+        "For addresses that are a secret as a whole.",
+    )
+}
+
+pub(super) const PASSWORD: Key = key(
+    "password",
+    Kind::Secret,
+    Nothing { example: "…" },
+    "The password, as it is, without the escapes of an address. `url` then has the user alone.",
+    "For managers that hand secrets over as environment variables; whoever may read this file reads it here.",
+);
+
+/// The password in a file; `example` is the file.
+pub(super) const fn password_file(example: &'static str) -> Key {
+    key(
+        "password_file",
+        Kind::SecretFile,
+        Nothing { example },
+        "A file whose text is the password, as it is; a line end after it is left out. `url` then has the user alone.",
+        "For managers that hand secrets over as files: below `/run/secrets`, or `${CREDENTIALS_DIRECTORY}/name` with systemd.",
+    )
+}
+
+/// Where a service tells of itself.
+pub(super) const fn http_addr(default: &'static str) -> Key {
+    key(
+        "http_addr",
+        HTTP,
+        Default(default),
+        "Where this service, when it runs as a process of its own, serves /metrics, /healthz and /readyz.",
+        "Loopback, because it has no access control; one port for each service, so that all can run on one host.",
+    )
+}
+
+/// The queue of a shipper.
+pub(super) const fn queue(default: &'static str) -> Key {
+    key(
+        "queue",
+        Kind::Name,
+        Default(default),
+        "The queue it takes from. Processes with the same queue share the work.",
+        "The service's name.",
+    )
+}
+
+/// What comes into the queue of a shipper.
+pub(super) const BINDING_KEYS: Key = key(
+    "binding_keys",
+    Kind::BindingKeys,
+    Default("[\"#\"]"),
+    "Routes that go into this queue, as topic patterns: `*` is one word, `#` any number of words.",
+    "Every route.",
+);
+
+/// What becomes of what does not fit into the queue of a shipper.
+pub(super) const WHEN_FULL: Key = key(
+    "when_full",
+    Kind::Choice(&["wait", "park"]),
+    Default("wait"),
+    "When the queue is full: \"wait\" holds up parsing for all shippers, \"park\" keeps its batches in a file of the parser until there is room. After a change run `logferry init` and restart `parser`.",
+    "Nothing leaves the safety of the quorum queue unless somebody wants it.",
+);
 
 /// How lines become events of several lines, for listeners and folders alike.
 pub(super) const MULTILINE_ABOUT: &str = "Joins lines into events of several lines, such as stack traces; the joined lines have a line feed between them.";

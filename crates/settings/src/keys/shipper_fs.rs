@@ -4,8 +4,8 @@ use super::{
     Section,
     Unset::{Default, Mistake, Nothing},
     shared::{
-        BATCH_ABOUT, BINDING_ABOUT, BINDING_REASON, DAY, FULL_ABOUT, FULL_REASON, GIB, HTTP, HTTP_ABOUT,
-        HTTP_REASON, KIB, PREFETCH, key, ms, number, secs, size, time,
+        BATCH_ABOUT, BINDING_KEYS, DAY, GIB, KIB, PREFETCH, WHEN_FULL, http_addr, key, ms, number, queue,
+        secs, size, time,
     },
 };
 use crate::kind::Kind;
@@ -14,34 +14,10 @@ pub(super) const SHIPPER_FS: Section = Section {
     path: "shipper_fs",
     about: "Event batches to files. Without a destination it does not run and has no queue.",
     keys: &[
-        key(
-            "http_addr",
-            HTTP,
-            Default("127.0.0.1:9604"),
-            HTTP_ABOUT,
-            HTTP_REASON,
-        ),
-        key(
-            "queue",
-            Kind::Name,
-            Default("shipper-fs"),
-            "The queue it takes from. Processes with the same queue share the work.",
-            "The service's name.",
-        ),
-        key(
-            "binding_keys",
-            Kind::BindingKeys,
-            Default("[\"#\"]"),
-            BINDING_ABOUT,
-            BINDING_REASON,
-        ),
-        key(
-            "when_full",
-            Kind::Choice(&["wait", "park"]),
-            Default("wait"),
-            FULL_ABOUT,
-            FULL_REASON,
-        ),
+        http_addr("127.0.0.1:9604"),
+        queue("shipper-fs"),
+        BINDING_KEYS,
+        WHEN_FULL,
         key(
             "prefetch",
             PREFETCH,

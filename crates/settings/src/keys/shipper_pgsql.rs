@@ -4,44 +4,19 @@ use super::{
     Section,
     Unset::Default,
     shared::{
-        BATCH_ABOUT, BINDING_ABOUT, BINDING_REASON, FULL_ABOUT, FULL_REASON, GIB, HTTP, HTTP_ABOUT,
-        HTTP_REASON, KIB, PREFETCH, key, ms, number, secs, size, time,
+        BATCH_ABOUT, BINDING_KEYS, GIB, KIB, PREFETCH, WHEN_FULL, http_addr, key, ms, number, queue, secs,
+        size, time,
     },
 };
-use crate::kind::Kind;
 
 pub(super) const SHIPPER_PGSQL: Section = Section {
     path: "shipper_pgsql",
     about: "Event batches to rows in the store.",
     keys: &[
-        key(
-            "http_addr",
-            HTTP,
-            Default("127.0.0.1:9603"),
-            HTTP_ABOUT,
-            HTTP_REASON,
-        ),
-        key(
-            "queue",
-            Kind::Name,
-            Default("shipper-pgsql"),
-            "The queue it takes from. Processes with the same queue share the work.",
-            "The service's name.",
-        ),
-        key(
-            "binding_keys",
-            Kind::BindingKeys,
-            Default("[\"#\"]"),
-            BINDING_ABOUT,
-            BINDING_REASON,
-        ),
-        key(
-            "when_full",
-            Kind::Choice(&["wait", "park"]),
-            Default("wait"),
-            FULL_ABOUT,
-            FULL_REASON,
-        ),
+        http_addr("127.0.0.1:9603"),
+        queue("shipper-pgsql"),
+        BINDING_KEYS,
+        WHEN_FULL,
         key(
             "prefetch",
             PREFETCH,

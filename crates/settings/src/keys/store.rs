@@ -3,10 +3,7 @@
 use super::{
     Section,
     Unset::{Default, Mistake, Nothing},
-    shared::{
-        GIB, KEEP_DAYS_MAX, MIB, PASSWORD_ABOUT, PASSWORD_FILE_ABOUT, PASSWORD_FILE_REASON, PASSWORD_REASON,
-        URL_FILE_ABOUT, URL_FILE_REASON, key, ms, number, secs, size, time,
-    },
+    shared::{GIB, KEEP_DAYS_MAX, MIB, PASSWORD, key, ms, number, password_file, secs, size, time, url_file},
 };
 use crate::kind::Kind;
 
@@ -24,31 +21,9 @@ pub(super) const STORE: Section = Section {
             "PostgreSQL with user, password and database (`postgresql://user:password@host:5432/logferry`), or SQLite in `data_dir`.",
             "Needs nothing installed.",
         ),
-        key(
-            "url_file",
-            Kind::SecretFile,
-            Nothing {
-                example: "/run/secrets/postgresql-url",
-            },
-            URL_FILE_ABOUT,
-            URL_FILE_REASON,
-        ),
-        key(
-            "password",
-            Kind::Secret,
-            Nothing { example: "…" },
-            PASSWORD_ABOUT,
-            PASSWORD_REASON,
-        ),
-        key(
-            "password_file",
-            Kind::SecretFile,
-            Nothing {
-                example: "/run/secrets/postgresql-password",
-            },
-            PASSWORD_FILE_ABOUT,
-            PASSWORD_FILE_REASON,
-        ),
+        url_file("/run/secrets/postgresql-url"),
+        PASSWORD,
+        password_file("/run/secrets/postgresql-password"),
         key(
             "tls_ca_file",
             Kind::File,

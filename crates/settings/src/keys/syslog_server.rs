@@ -3,10 +3,7 @@
 use super::{
     Section,
     Unset::{Default, Mistake, Nothing},
-    shared::{
-        DAY, GIB, HTTP, HTTP_ABOUT, HTTP_REASON, KIB, MIB, MULTILINE, MULTILINE_ABOUT, key, ms, number, secs,
-        size, time,
-    },
+    shared::{DAY, GIB, KIB, MIB, MULTILINE, MULTILINE_ABOUT, http_addr, key, ms, number, secs, size, time},
 };
 use crate::kind::Kind;
 
@@ -14,13 +11,7 @@ pub(super) const SYSLOG_SERVER: Section = Section {
     path: "syslog_server",
     about: "Intake: listeners and how frames become batches.",
     keys: &[
-        key(
-            "http_addr",
-            HTTP,
-            Default("127.0.0.1:9601"),
-            HTTP_ABOUT,
-            HTTP_REASON,
-        ),
+        http_addr("127.0.0.1:9601"),
         key(
             "batch_bytes_max",
             size(KIB, 8 * MIB),

@@ -3,7 +3,7 @@
 use super::{
     Section,
     Unset::{Default, Nothing},
-    shared::{HTTP, HTTP_ABOUT, HTTP_REASON, key, ms, number, secs, time},
+    shared::{http_addr, key, ms, number, secs, time},
 };
 use crate::kind::Kind;
 
@@ -11,13 +11,7 @@ pub(super) const WEB: Section = Section {
     path: "web",
     about: "The web pages: search, live tail, pipeline, dead letters, sources. In `logferry run` they are on by default.",
     keys: &[
-        key(
-            "http_addr",
-            HTTP,
-            Default("127.0.0.1:9606"),
-            HTTP_ABOUT,
-            HTTP_REASON,
-        ),
+        http_addr("127.0.0.1:9606"),
         key(
             "address",
             Kind::Address { word: Some("off") },
