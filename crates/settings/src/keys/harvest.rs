@@ -4,8 +4,8 @@ use super::{
     Section,
     Unset::{Default, Mistake, Nothing},
     shared::{
-        DAY, FACILITIES, FLAG, KIB, MIB, MULTILINE, MULTILINE_ABOUT, SEVERITIES, http_addr, key, ms, number,
-        secs, size, time,
+        DAY, FACILITIES, FLAG, KIB, MIB, MULTILINE, MULTILINE_ABOUT, RAW_COMPRESSION, SEVERITIES, http_addr,
+        key, ms, number, secs, size, time,
     },
 };
 use crate::kind::Kind;
@@ -43,13 +43,7 @@ pub(super) const HARVEST: Section = Section {
             "Files of one folder that are read at the same time.",
             "A large file does not hold up the small ones.",
         ),
-        key(
-            "compression",
-            Kind::Choice(&["lz4", "none"]),
-            Default("lz4"),
-            "How raw batches are packed.",
-            "Log lines shrink to a fraction, which saves the broker more than it costs here.",
-        ),
+        RAW_COMPRESSION,
     ],
 };
 

@@ -135,6 +135,15 @@ pub(super) const WHEN_FULL: Key = key(
     "Nothing leaves the safety of the quorum queue unless somebody wants it.",
 );
 
+/// Of the services that make raw batches.
+pub(super) const RAW_COMPRESSION: Key = key(
+    "compression",
+    Kind::Choice(&["lz4", "none"]),
+    Default("lz4"),
+    "How raw batches are packed.",
+    "Log lines shrink to a fraction, which saves the broker more than it costs here.",
+);
+
 /// How lines become events of several lines, for listeners and folders alike.
 pub(super) const MULTILINE_ABOUT: &str = "Joins lines into events of several lines, such as stack traces; the joined lines have a line feed between them.";
 pub(super) const MULTILINE: &[Key] = &[

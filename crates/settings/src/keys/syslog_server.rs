@@ -3,7 +3,10 @@
 use super::{
     Section,
     Unset::{Default, Mistake, Nothing},
-    shared::{DAY, GIB, KIB, MIB, MULTILINE, MULTILINE_ABOUT, http_addr, key, ms, number, secs, size, time},
+    shared::{
+        DAY, GIB, KIB, MIB, MULTILINE, MULTILINE_ABOUT, RAW_COMPRESSION, http_addr, key, ms, number, secs,
+        size, time,
+    },
 };
 use crate::kind::Kind;
 
@@ -40,13 +43,7 @@ pub(super) const SYSLOG_SERVER: Section = Section {
             "Batches of one listener that the broker has not confirmed yet; beyond it sockets are not read.",
             "16 MiB in flight covers 50 ms of confirm latency at the broker's full rate.",
         ),
-        key(
-            "compression",
-            Kind::Choice(&["lz4", "none"]),
-            Default("lz4"),
-            "How raw batches are packed.",
-            "Log lines shrink to a fraction, which saves the broker more than it costs here.",
-        ),
+        RAW_COMPRESSION,
     ],
 };
 
