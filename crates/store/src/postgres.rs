@@ -2,6 +2,7 @@
 
 mod accounts;
 mod append;
+mod building;
 mod catalogue;
 mod figures;
 mod hours;

@@ -6,6 +6,7 @@
 
 mod asking;
 mod kept;
+mod watching;
 mod writing;
 
 use serde_json::{Value, json};

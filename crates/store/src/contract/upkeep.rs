@@ -135,6 +135,22 @@ pub(super) async fn sealed_partitions_answer_as_before(fixture: &Fixture) {
     assert_eq!(fixture.messages("\"CAME LATE\"").await, ["came late"]);
 }
 
+#[tokio::test]
+async fn a_sealed_file_has_no_log_beside_it() {
+    let fixture = Fixture::sqlite().await;
+    fixture.put(&events()).await;
+    let StoreSettings::Sqlite(settings) = &fixture.settings else {
+        panic!("SQLite");
+    };
+    let log = settings.dir.join("events-2025-10-17.db-wal");
+    assert!(log.try_exists().unwrap());
+    assert_eq!(tidy(&fixture.store, &keeping_all(), later(1)).await.sealed, 3);
+    assert!(!log.try_exists().unwrap());
+    fixture.put(&[event(TODAY, "came late")]).await;
+    assert_eq!(fixture.messages("\"came late\"").await, ["came late"]);
+    fixture.close().await;
+}
+
 pub(super) async fn hours_of_a_day_that_is_written_are_indexed(fixture: &Fixture) {
     const HOUR: i64 = 3_600_000_000;
     fixture.put(&events()).await;
@@ -298,5 +314,35 @@ async fn an_index_that_a_crash_left_unusable_is_built_again() {
     assert_eq!(tidy(&fixture.store, &keeping_all(), later(1)).await.sealed, 1);
     let invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid";
     assert_eq!(fixture.sql(invalid).await, ["0"]);
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn who_writes_late_does_not_wait_for_an_index() {
+    let fixture = Fixture::postgres().await;
+    fixture.put(&[event(TODAY, "early needle")]).await;
+    // A transaction that an index which is built at once waits for, and so would all who write behind it.
+    let slow = fixture.client().await;
+    slow.batch_execute("BEGIN; DELETE FROM events_20251017 WHERE false")
+        .await
+        .unwrap();
+    let (settings, store) = (keeping_all(), fixture.store.clone());
+    let sealing = tokio::spawn(async move { tidy(&store, &settings, later(1)).await });
+    let waits = || async {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'ShareLock' \
+                       AND relation = 'events_20251017'::regclass";
+        match fixture.sql(waiting).await.remove(0).as_str() {
+            "1" => Ok(()),
+            other => Err(other.to_owned()),
+        }
+    };
+    eventually(SOON, waits).await;
+    let late = [event(TODAY + 1, "late needle")];
+    tokio::time::timeout(SOON, fixture.put(&late)).await.unwrap();
+    slow.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(sealing.await.unwrap().sealed, 1);
+    assert_eq!(fixture.messages("needle").await, ["late needle", "early needle"]);
+    let indexes = "SELECT count(*) FROM pg_index WHERE indrelid = 'events_20251017'::regclass AND indisvalid";
+    assert_eq!(fixture.sql(indexes).await, ["7"]);
     fixture.close().await;
 }

@@ -14,9 +14,6 @@ use crate::{
 /// A name that is new to the catalogue is not found by its text for so long at most, where another process writes.
 const KEPT: Duration = Duration::from_secs(10);
 
-/// Sealed partitions that one statement reads at most.
-const RUN_MAX: usize = 16;
-
 #[derive(Debug)]
 pub(super) struct Catalogue {
     pub(super) names: Names,
@@ -48,10 +45,10 @@ impl Lookup {
 }
 
 impl Catalogue {
-    /// Where that ends which one statement can look up from `edge` on: a run of sealed partitions, or some hours.
-    pub(super) fn indexed_until(&self, lookup: Lookup, order: Order, edge: i64) -> Option<i64> {
+    /// Where that ends which one statement can look up from `edge` on: `run` sealed partitions at most, or some hours.
+    pub(super) fn indexed_until(&self, lookup: Lookup, order: Order, edge: i64, run: usize) -> Option<i64> {
         let mut at = edge;
-        for _ in 0..RUN_MAX {
+        for _ in 0..run {
             let next = self.indexed.iter().filter(|indexed| lookup.is_in(indexed));
             let next = next.into_iter().find_map(|indexed| {
                 let (from, to) = indexed.range;
@@ -73,7 +70,7 @@ impl Catalogue {
 
     /// Where that begins which can be looked up next; `None` where that is `edge` itself, or nothing more can.
     pub(super) fn unindexed_until(&self, lookup: Lookup, order: Order, edge: i64) -> Option<i64> {
-        if self.indexed_until(lookup, order, edge).is_some() {
+        if self.indexed_until(lookup, order, edge, 1).is_some() {
             return None;
         }
         let ranges = self.indexed.iter().filter(|indexed| lookup.is_in(indexed));
@@ -168,10 +165,12 @@ mod tests {
             (Lookup::Text, oldest, 45, Some(50), None),
             (Lookup::Text, oldest, 50, Some(52), None),
         ] {
-            let found = catalogue.indexed_until(lookup, order, edge);
+            let found = catalogue.indexed_until(lookup, order, edge, 2);
             assert_eq!(found, until, "{lookup:?} {order:?} {edge}");
             let found = catalogue.unindexed_until(lookup, order, edge);
             assert_eq!(found, next, "{lookup:?} {order:?} {edge}");
         }
+        let one = catalogue.indexed_until(Lookup::Sealed, newest, 30, 1);
+        assert_eq!(one, Some(20), "one statement, one partition");
     }
 }

@@ -40,6 +40,11 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// would find far more of it than is asked for.
 const WALK_FIRST: u64 = if cfg!(test) { 20 } else { 50_000 };
 
+/// Sealed partitions that one statement looks into: few at first, since what is asked for may be in them and each one
+/// must be planned for.
+const RUN_GROWTH: usize = 4;
+const RUN_MAX: usize = 16;
+
 /// What is no longer than that, as the time that an event's id names, is read at once.
 const SHORT_MICROS: i64 = 1000;
 
@@ -103,15 +108,18 @@ struct Asked {
 enum Served {
     Text,
     Value,
+    /// One host, whose rows the index has in the order of time.
     Host,
+    /// Some hosts, whose rows must be sorted.
+    Hosts,
 }
 
 impl Served {
     fn of(plan: &Plan, names: &Names) -> Option<Self> {
         if Texts::of(&plan.rest, names).is_some() {
             Some(Self::Text)
-        } else if plan.has_host(names) {
-            Some(Self::Host)
+        } else if let Some(hosts) = plan.hosts(names) {
+            Some(if hosts == 1 { Self::Host } else { Self::Hosts })
         } else {
             plan.has_value().then_some(Self::Value)
         }
@@ -120,14 +128,24 @@ impl Served {
     const fn lookup(self) -> Lookup {
         match self {
             Self::Text => Lookup::Text,
-            Self::Value | Self::Host => Lookup::Sealed,
+            Self::Value | Self::Host | Self::Hosts => Lookup::Sealed,
+        }
+    }
+
+    /// Rows that are looked through before.
+    const fn walk_first(self) -> u64 {
+        match self {
+            Self::Text | Self::Value | Self::Hosts => WALK_FIRST,
+            // However many rows there are, only those are read that are asked for.
+            Self::Host => 0,
         }
     }
 }
 
 impl Searching<'_> {
     async fn run(&self, tally: &mut Tally) -> Result<Outcome, SearchError> {
-        let Some(by_time) = self.ask(Terms::new(&self.catalogue.names)).await? else {
+        let terms = Terms::new(&self.catalogue.names).looking_at_all();
+        let Some(by_time) = self.ask(terms).await? else {
             return Ok(Outcome::Read);
         };
         let (from, to) = self.plan.arrival;
@@ -196,10 +214,12 @@ impl Searching<'_> {
         let minutes = self.prepare(&minutes(order, wanted, '$')).await?;
         let names = &self.catalogue.names;
         let served = Served::of(self.plan, names);
-        let by_value = match served {
+        let by_index = match served {
+            Some(Served::Text) => self.ask(Terms::new(names)).await?,
             Some(Served::Value) => self.ask(Terms::new(names).looking_up_values()).await?,
-            Some(Served::Text | Served::Host) | None => None,
+            Some(Served::Host | Served::Hosts) | None => None,
         };
+        let mut run = 1;
         let mut walk = Walk::new(order, self.plan.arrival);
         walk.stop_at_gaps(wanted.is_some());
         loop {
@@ -209,9 +229,9 @@ impl Searching<'_> {
                 };
                 walk.feed(minutes);
             }
-            let indexed = self.indexed(served, &mut walk, tally);
+            let indexed = self.indexed(served, run, &mut walk, tally);
             let next = match indexed {
-                Some((_, until)) => Some(walk.jump(until)),
+                Some(until) => Some(walk.jump(until)),
                 None => walk.window(),
             };
             let Some(window) = next else {
@@ -220,10 +240,9 @@ impl Searching<'_> {
             if tally.time_left().is_none() {
                 return Ok(Outcome::TimeIsUp);
             }
-            let (asked, paths) = match indexed {
-                Some((Served::Text, _)) => (&by_time, BY_INDEX),
-                Some((Served::Value, _)) => (by_value.as_ref().unwrap_or(&by_time), BY_INDEX),
-                Some((Served::Host, _)) | None => (&by_time, BY_TIME),
+            let (asked, paths) = match (indexed, &by_index) {
+                (Some(_), Some(by_index)) => (by_index, BY_INDEX),
+                (Some(_), None) | (None, _) => (&by_time, BY_TIME),
             };
             tally.reads(paths == BY_INDEX);
             let began = Instant::now();
@@ -233,7 +252,9 @@ impl Searching<'_> {
             if tally.left() == 0 {
                 return Ok(Outcome::Read);
             }
-            if indexed.is_none() {
+            if indexed.is_some() {
+                run = (run * RUN_GROWTH).min(RUN_MAX);
+            } else {
                 walk.took(window, began.elapsed());
                 tally.walks(window.rows);
             }
@@ -242,17 +263,18 @@ impl Searching<'_> {
         }
     }
 
-    /// What is looked up next, and up to where; else the walk's next window ends where that begins.
-    fn indexed(&self, served: Option<Served>, walk: &mut Walk, tally: &Tally) -> Option<(Served, i64)> {
+    /// Up to where is looked up next, in `run` sealed partitions at most; else the walk's next window ends where that
+    /// begins.
+    fn indexed(&self, served: Option<Served>, run: usize, walk: &mut Walk, tally: &Tally) -> Option<i64> {
         let served = served?;
         let (lookup, order, edge) = (served.lookup(), self.request.order, walk.edge());
-        if tally.walked() >= WALK_FIRST
-            && let Some(until) = self.catalogue.indexed_until(lookup, order, edge)
+        if tally.walked() >= served.walk_first()
+            && let Some(until) = self.catalogue.indexed_until(lookup, order, edge, run)
         {
-            return Some((served, until));
+            return Some(until);
         }
         walk.stop_at(self.catalogue.unindexed_until(lookup, order, edge));
-        walk.stop_after(match WALK_FIRST.saturating_sub(tally.walked()) {
+        walk.stop_after(match served.walk_first().saturating_sub(tally.walked()) {
             0 => u64::MAX,
             left => left,
         });

@@ -12,7 +12,9 @@ use settings::UpkeepSettings;
 use tokio_postgres::{CancelToken, Client, error::SqlState};
 
 use super::{
-    Postgres, Tls, hours,
+    Postgres, Tls,
+    building::Builder,
+    hours,
     indexes::{self, Partition},
     migrate::UPKEEP_LOCK,
 };
@@ -34,7 +36,7 @@ impl Postgres {
         if has_lock {
             set_up(client, settings).await?;
             self.retain(client, settings, now, &mut tidied).await?;
-            seal_all(client, settings, now, &mut tidied).await?;
+            self.seal_all(client, settings, now, &mut tidied).await?;
         }
         tidied.is_elsewhere = !has_lock;
         tidied.kept = kept(client).await?;
@@ -77,85 +79,86 @@ async fn set_up(client: &Client, settings: &UpkeepSettings) -> Result<(), StoreE
     Ok(())
 }
 
-/// The newest first, which are searched most.
-async fn seal_all(
-    client: &Client,
-    settings: &UpkeepSettings,
-    now: Timestamp,
-    tidied: &mut Tidied,
-) -> Result<(), StoreError> {
-    let has_trigrams = has_trigrams(client).await?;
-    let over = before(now, settings.seal_after);
-    let partitions = Partition::list(client).await?;
-    for partition in partitions.iter().rev().filter(|partition| !partition.is_leaving) {
-        // Those at the edges of the calendar are never over.
-        let (Some(from), Some(to)) = (partition.from, partition.to) else {
-            continue;
-        };
-        if to <= over {
-            seal(client, partition, has_trigrams, tidied).await?;
-        } else if from < over && has_trigrams {
-            hours::index(client, partition, over).await?;
+impl Postgres {
+    /// The newest first, which are searched most.
+    async fn seal_all(
+        &self,
+        client: &Client,
+        settings: &UpkeepSettings,
+        now: Timestamp,
+        tidied: &mut Tidied,
+    ) -> Result<(), StoreError> {
+        let has_trigrams = has_trigrams(client).await?;
+        let over = before(now, settings.seal_after);
+        let partitions = Partition::list(client).await?;
+        for partition in partitions.iter().rev().filter(|partition| !partition.is_leaving) {
+            // Those at the edges of the calendar are never over.
+            let (Some(from), Some(to)) = (partition.from, partition.to) else {
+                continue;
+            };
+            if to <= over {
+                self.seal(client, partition, has_trigrams, tidied).await?;
+            } else if from < over && has_trigrams {
+                hours::index(client, partition, over).await?;
+            }
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Builds the indexes that are missing, one after the other, while others read and write.
+    async fn seal(
+        &self,
+        client: &Client,
+        partition: &Partition,
+        has_trigrams: bool,
+        tidied: &mut Tidied,
+    ) -> Result<(), StoreError> {
+        let wanted = indexes::all();
+        let missing: Vec<_> = wanted
+            .iter()
+            .filter(|index| (has_trigrams || !index.is_text) && !partition.has(index))
+            .collect();
+        if missing.is_empty() && partition.is_sealed {
+            return Ok(());
+        }
+        let (table, began) = (&partition.table, Instant::now());
+        tracing::info!(
+            partition = partition.name,
+            indexes = missing.len(),
+            bytes = partition.bytes,
+            "sealing partition"
+        );
+        partition.drop_broken(client).await?;
+        let builder = Builder::new(self, client).await?;
+        builder.build(partition, &missing).await?;
+        hours::drop_all(client, partition).await?;
+        // Whatever is indexed is in the planner's statistics now, and what is visible to all is marked so. The indexes are
+        // new, and need not be read.
+        client
+            .batch_execute(&format!("VACUUM (ANALYZE, INDEX_CLEANUP OFF) {table}"))
+            .await?;
+        client
+            .execute(
+                "INSERT INTO partition_upkeep (name, sealed_at) VALUES ($1, now()) \
+                 ON CONFLICT (name) DO UPDATE SET sealed_at = excluded.sealed_at",
+                &[&partition.name],
+            )
+            .await?;
+        let took = began.elapsed();
+        tidied.sealed += 1;
+        tidied.sealing += took;
+        tracing::info!(
+            partition = partition.name,
+            seconds = took.as_secs_f64(),
+            "partition sealed"
+        );
+        Ok(())
+    }
 }
 
 pub(super) async fn has_trigrams(client: &Client) -> Result<bool, StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'pg_trgm')";
     Ok(client.query_one(sql, &[]).await?.try_get(0)?)
-}
-
-/// Builds the indexes that are missing, one after the other, while others read and write.
-async fn seal(
-    client: &Client,
-    partition: &Partition,
-    has_trigrams: bool,
-    tidied: &mut Tidied,
-) -> Result<(), StoreError> {
-    let wanted = indexes::all();
-    let missing: Vec<_> = wanted
-        .iter()
-        .filter(|index| (has_trigrams || !index.is_text) && !partition.has(index))
-        .collect();
-    if missing.is_empty() && partition.is_sealed {
-        return Ok(());
-    }
-    let (table, began) = (&partition.table, Instant::now());
-    tracing::info!(
-        partition = partition.name,
-        indexes = missing.len(),
-        bytes = partition.bytes,
-        "sealing partition"
-    );
-    partition.drop_broken(client).await?;
-    for index in missing {
-        let (name, definition) = (partition.name_with(index.suffix), &index.definition);
-        client
-            .batch_execute(&format!(
-                "CREATE INDEX CONCURRENTLY \"{name}\" ON {table} {definition}"
-            ))
-            .await?;
-    }
-    hours::drop_all(client, partition).await?;
-    // Whatever is indexed is in the planner's statistics now, and what is visible to all is marked so.
-    client.batch_execute(&format!("VACUUM (ANALYZE) {table}")).await?;
-    client
-        .execute(
-            "INSERT INTO partition_upkeep (name, sealed_at) VALUES ($1, now()) \
-             ON CONFLICT (name) DO UPDATE SET sealed_at = excluded.sealed_at",
-            &[&partition.name],
-        )
-        .await?;
-    let took = began.elapsed();
-    tidied.sealed += 1;
-    tidied.sealing += took;
-    tracing::info!(
-        partition = partition.name,
-        seconds = took.as_secs_f64(),
-        "partition sealed"
-    );
-    Ok(())
 }
 
 /// A connection for work that takes its time. Dropped before the end of the work, it stops it.

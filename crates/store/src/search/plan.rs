@@ -98,18 +98,18 @@ impl Plan {
         self.arrival.0 >= self.arrival.1 || self.sender.0 >= self.sender.1
     }
 
-    /// Whether all that fits comes from a few hosts, by whose names a sealed partition has an index.
-    pub(crate) fn has_host(&self, names: &Names) -> bool {
-        let is_few = |part: &Expr| match part {
+    /// From how many hosts all that fits comes, where they are few: by their names a sealed partition has an index.
+    pub(crate) fn hosts(&self, names: &Names) -> Option<usize> {
+        let hosts = |part: &Expr| match part {
             Expr::Term(term @ Term::Word(WordField::Hostname, _)) => {
-                let hosts = names.of(WordField::Hostname, term);
-                hosts.is_some_and(|hosts| hosts.len() <= FEW_HOSTS)
+                let hosts = names.of(WordField::Hostname, term)?.len();
+                (hosts <= FEW_HOSTS).then_some(hosts)
             }
-            Expr::Every | Expr::And(_) | Expr::Or(_) | Expr::Not(_) | Expr::Term(_) => false,
+            Expr::Every | Expr::And(_) | Expr::Or(_) | Expr::Not(_) | Expr::Term(_) => None,
         };
         match &self.rest {
-            Expr::And(parts) => parts.iter().any(is_few),
-            one => is_few(one),
+            Expr::And(parts) => parts.iter().filter_map(hosts).min(),
+            one => hosts(one),
         }
     }
 
@@ -281,14 +281,15 @@ mod tests {
     fn an_index_of_hosts_serves_few_of_them() {
         let hosts = (0..9).map(|number| format!("web{number}")).collect();
         let names = Names::new(hosts, Vec::new(), Vec::new());
-        for (text, serves) in [
-            ("host:web1 severity>=err", true),
-            ("host:(web1, WEB2)", true),
-            ("host:web*", false),
-            ("host:web1 OR app:x", false),
-            ("-host:web1", false),
+        for (text, few) in [
+            ("host:web1 severity>=err", Some(1)),
+            ("host:(web1, WEB2)", Some(2)),
+            ("host:(web1, web2) host:web1", Some(1)),
+            ("host:web*", None),
+            ("host:web1 OR app:x", None),
+            ("-host:web1", None),
         ] {
-            assert_eq!(plan(text).has_host(&names), serves, "{text}");
+            assert_eq!(plan(text).hosts(&names), few, "{text}");
         }
     }
 

@@ -59,12 +59,17 @@ impl Sqlite {
         else {
             return self.elsewhere().await;
         };
-        let expired = blocking({
+        let (expired, ended) = blocking({
             let (dir, settings) = (dir.clone(), settings.clone());
-            move || retention::expired(&dir, &file::days(&dir)?, &settings, now)
+            move || {
+                let days = file::days(&dir)?;
+                let expired = retention::expired(&dir, &days, &settings, now)?;
+                Ok((expired, ended(&dir, days, &settings, now)?))
+            }
         })
         .await?;
-        for day in &expired {
+        // A file is deleted, or rid of its log, when whoever closes it is the last that has it open.
+        for day in expired.iter().chain(&ended) {
             self.forget(*day).await?;
         }
         let tidied = blocking(move || {
@@ -151,6 +156,24 @@ fn tidy(
     }
     tidied.kept = kept(dir)?;
     Ok(tidied)
+}
+
+/// Those of the days that are over and not sealed yet.
+fn ended(
+    dir: &Path,
+    mut days: Vec<Day>,
+    settings: &UpkeepSettings,
+    now: Timestamp,
+) -> Result<Vec<Day>, StoreError> {
+    let over = before(now, settings.seal_after);
+    days.retain(|day| day.end() <= over);
+    let mut ended = Vec::new();
+    for day in days {
+        if !is_sealed(dir, day)? {
+            ended.push(day);
+        }
+    }
+    Ok(ended)
 }
 
 fn is_sealed(dir: &Path, day: Day) -> Result<bool, StoreError> {

@@ -46,10 +46,19 @@ impl Took {
 /// Removed at the end.
 enum Data {
     Database(Database),
-    Folder { _folder: Folder },
+    Folder(Folder),
 }
 
 struct Folder(PathBuf);
+
+/// Where to look at the store from outside.
+#[derive(Debug, Clone)]
+pub(super) enum Outside {
+    /// PostgreSQL's address.
+    Url(String),
+    /// The folder of SQLite's files.
+    Folder(PathBuf),
+}
 
 impl Drop for Folder {
     fn drop(&mut self) {
@@ -82,12 +91,7 @@ impl Kept {
                 let folder = place.dir().join(format!("search-{}", std::process::id()));
                 fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
                 let set = ("data_dir", folder.display().to_string());
-                (
-                    Data::Folder {
-                        _folder: Folder(folder),
-                    },
-                    set,
-                )
+                (Data::Folder(Folder(folder)), set)
             }
         };
         let sources = Sources {
@@ -115,11 +119,11 @@ impl Kept {
         self.start + i64::try_from(DAYS).unwrap_or(0) * DAY_MICROS
     }
 
-    /// Where to look at PostgreSQL from outside.
-    pub(super) fn url(&self) -> Option<&str> {
+    /// Where to look at it from outside.
+    pub(super) fn outside(&self) -> Outside {
         match &self.data {
-            Data::Database(database) => Some(database.url()),
-            Data::Folder { .. } => None,
+            Data::Database(database) => Outside::Url(database.url().to_owned()),
+            Data::Folder(folder) => Outside::Folder(folder.0.clone()),
         }
     }
 

@@ -27,6 +27,7 @@ pub(in crate::postgres) struct Terms<'n> {
     names: &'n Names,
     params: Vec<Box<dyn ToSql + Sync + Send>>,
     looks_up_values: bool,
+    looks_up_texts: bool,
 }
 
 impl<'n> Terms<'n> {
@@ -35,7 +36,15 @@ impl<'n> Terms<'n> {
             names,
             params: Vec::new(),
             looks_up_values: false,
+            looks_up_texts: true,
         }
+    }
+
+    /// The same for a statement that looks at every row, and so uses no index of texts: PostgreSQL compares some times
+    /// as fast where it need not ask the database's locale which letters are the same.
+    pub(in crate::postgres) const fn looking_at_all(mut self) -> Self {
+        self.looks_up_texts = false;
+        self
     }
 
     /// The same for a statement that uses the indexes of values of fields and of tags.
@@ -77,18 +86,22 @@ impl<'n> Terms<'n> {
                 let source = self.bind_text(&format!("^(?:{})$", pattern.to_postgres()));
                 format!("{text} ~* {source}")
             }
-            Test::Inside(pattern) => {
-                let like = self.bind_text(&format!("%{}%", pattern.to_like()));
-                format!("{text} ILIKE {like}")
-            }
-            Test::Whole(pattern) => {
-                let like = self.bind_text(&pattern.to_like());
-                format!("{text} ILIKE {like}")
-            }
+            Test::Inside(pattern) => self.like(text, &format!("%{}%", pattern.to_like())),
+            Test::Whole(pattern) => self.like(text, &pattern.to_like()),
             Test::Regex(regex) => {
                 let source = self.bind_text(&regex.to_postgres());
                 format!("{text} ~ {source}")
             }
+        }
+    }
+
+    /// Only ASCII's letters have cases in the pattern.
+    fn like(&mut self, text: &str, pattern: &str) -> String {
+        let like = self.bind_text(pattern);
+        if self.looks_up_texts {
+            format!("{text} ILIKE {like}")
+        } else {
+            format!("({text}) COLLATE \"C\" ILIKE {like}")
         }
     }
 
