@@ -146,7 +146,7 @@ async fn of(kind: Kind, place: &Place) -> anyhow::Result<Figures> {
     );
     figures.add("disk, with the indexes", "MB", kept.megabytes().await?, None);
     Asking::new(&kept).ask_all(&mut figures).await?;
-    writing::measure(&kept, place, &mut figures).await?;
+    Box::pin(writing::measure(&kept, place, &mut figures)).await?;
     kept.close().await;
     Ok(figures)
 }
