@@ -316,6 +316,9 @@ impl Subscriber {
 
     /// No more deliveries; those already given out can still be settled.
     pub(crate) fn stop(&mut self) {
+        // Before anything is given back: it would come to this consumer again, and again, until it counted as poison. A
+        // closed broker has no consumers to cancel.
+        drop(self.broker.shared.inbox.push(Op::Cancel { consumer: self.id }));
         self.slots.close();
         if let Some(slot) = self.current.take() {
             self.give_back(slot.seq);
@@ -323,8 +326,6 @@ impl Subscriber {
         while let Ok(slot) = self.slots.try_recv() {
             self.give_back(slot.seq);
         }
-        // A closed broker has no consumers to cancel.
-        drop(self.broker.shared.inbox.push(Op::Cancel { consumer: self.id }));
     }
 
     fn delivery(&self, seq: i64, attempts: u32, message: Envelope) -> Delivery {

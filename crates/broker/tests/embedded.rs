@@ -4,6 +4,9 @@ use std::{path::Path, time::Duration};
 
 use broker::{Broker, ConnectError, Disposition, Exchange, Message, QueueName, RoutingKey, Topology};
 use settings::BrokerSettings;
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn settings(dir: &Path) -> BrokerSettings {
     BrokerSettings::Embedded {
@@ -68,6 +71,44 @@ async fn what_was_published_is_there_after_a_restart() {
     broker.close().await;
     assert!(consumer.next().await.is_none());
     drop(unsettled);
+}
+
+#[tokio::test]
+async fn what_a_stopping_consumer_gives_back_does_not_come_to_it_again() {
+    const MESSAGES: usize = 500;
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Broker::connect(&settings(dir.path()), "test").await.unwrap();
+    broker.declare(&Topology::new([])).await.unwrap();
+    let publisher = broker.publisher(MESSAGES);
+    let mut confirms = Vec::new();
+    for _ in 0..MESSAGES {
+        confirms.push(publisher.publish(&message(b"one")).await.unwrap());
+    }
+    for confirm in confirms {
+        confirm.await.unwrap();
+    }
+    let prefetch = u16::try_from(MESSAGES).unwrap();
+    let consume = async || {
+        broker
+            .consume(&QueueName::parser(), prefetch, "test")
+            .await
+            .unwrap()
+    };
+    let mut stopped = consume().await;
+    let held = stopped.next().await.unwrap();
+    stopped.stop();
+    let mut consumer = consume().await;
+    let mut counts = Vec::new();
+    for _ in 1..MESSAGES {
+        // What was delivered too often is dead-lettered and never comes.
+        let delivery = timeout(PATIENCE, consumer.next()).await.unwrap().unwrap();
+        counts.push(delivery.delivery_count);
+        delivery.settle(Disposition::Ack).await;
+    }
+    // Once when it was on its way to the consumer, and once more in the instant in which that stopped.
+    assert!(counts.iter().all(|count| *count <= 2), "{counts:?}");
+    held.settle(Disposition::Ack).await;
+    broker.close().await;
 }
 
 #[tokio::test]
