@@ -1,6 +1,7 @@
 //! The cases: what each measures, how long it takes, and what it is to reach.
 
 mod backlog;
+mod ceiling;
 mod connections;
 mod idle;
 mod latency;

@@ -6,9 +6,9 @@ use anyhow::Context;
 use serde_json::{Map, json};
 
 use super::reference::{self, Work};
-use super::{Case, Outcome, tell};
+use super::{Case, Outcome, ceiling, tell};
 use crate::check;
-use crate::line::{Line, Target};
+use crate::line::{Line, Spread, Target};
 use crate::load::{Load, Protocol, Shape};
 use crate::place::{Place, Side};
 use crate::route::{Route, Way, to_f64, used};
@@ -102,10 +102,14 @@ fn route(case: Case) -> Route {
     }
 }
 
+/// Of the case `relp4`.
+const CONNECTIONS4: u32 = 4;
+const WINDOW4: u32 = 128;
+
 fn shape(case: Case, count: u64) -> Shape {
     match case {
         Case::Relp => Shape::relp(count, 1, 1000),
-        Case::Relp4 => Shape::relp(count, 4, 128),
+        Case::Relp4 => Shape::relp(count, CONNECTIONS4, WINDOW4),
         _ => Shape::tcp(count),
     }
 }
@@ -119,6 +123,7 @@ pub(super) async fn measure(case: Case, place: &Place, side: &Side) -> anyhow::R
         .map(|work| (work, Series::default()))
         .collect();
     let mut ours = Series::default();
+    let mut ceilings = Vec::new();
     for round in 1..=place.measuring.runs {
         let run = once(case, place, side).await?;
         tell(round, "logferry", &run, "/s");
@@ -128,6 +133,9 @@ pub(super) async fn measure(case: Case, place: &Place, side: &Side) -> anyhow::R
             let run = reference::once(*work, load, place).await?;
             tell(round, &format!("rsyslog ({work:?})"), &run, "/s");
             series.push(run);
+        }
+        if case == Case::Relp4 {
+            ceilings.push(ceiling::of_window(WINDOW4 * CONNECTIONS4, place).await?);
         }
     }
     let logferry = ours.spread().context("measure at least once")?.median;
@@ -139,12 +147,28 @@ pub(super) async fn measure(case: Case, place: &Place, side: &Side) -> anyhow::R
             ..Line::alone(goal.what, "/s", logferry).reaching(goal.target)
         }
     });
-    let mut outcome = Outcome::of(case, &ours, lines.collect());
+    let ceiling = beside_ceiling(&ours, ceilings);
+    let mut outcome = Outcome::of(case, &ours, lines.chain(ceiling).collect());
     let theirs = theirs
         .iter()
         .map(|(work, series)| (format!("rsyslog {work:?}"), series.to_json()));
     outcome.details.extend(theirs.collect::<Map<_, _>>());
     Ok(outcome)
+}
+
+/// Beside RabbitMQ with nothing of ours before it: what part of its rate becomes answers.
+fn beside_ceiling(ours: &Series, ceilings: Vec<f64>) -> Option<Line> {
+    let ratios = ours.values().into_iter().zip(&ceilings);
+    let ratio = Spread::of(ratios.map(|(rate, ceiling)| rate / ceiling).collect())?;
+    Some(Line {
+        reference: Some(Spread::of(ceilings)?.median),
+        ratio: Some(ratio),
+        ..Line::alone(
+            "RELP, 4 connections, window 128 | RabbitMQ alone, as many under way",
+            "/s",
+            ours.spread()?.median,
+        )
+    })
 }
 
 pub(super) async fn once(case: Case, place: &Place, side: &Side) -> anyhow::Result<Run> {
