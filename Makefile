@@ -41,19 +41,19 @@ test: deps ## run every test, on private servers; installs what is missing (ARGS
 	$(TARGET)/debug/testkit run -- cargo test --workspace --no-fail-fast $(ARGS)
 
 screenshots: deps ## draw all pages, light and dark, into target/screenshots
-	cargo test --package web --test pages screenshots -- --ignored
+	cargo test --workspace --test pages screenshots -- --ignored
 
 torture: deps ## break a whole pipeline by a seed and check that nothing is lost (SEED=1 ROUNDS=5 MINUTES= ARGS=...)
 	cargo build --workspace --bins --tests
 	$(TARGET)/debug/torture --seed $(SEED) --rounds $(ROUNDS) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 stopped-shipper: deps ## stop one shipper for two million events, while the other goes on (minutes; ARGS=...)
-	cargo build --package testkit --bins
-	$(TARGET)/debug/testkit run -- cargo test --package parser --test parking -- --ignored --nocapture $(ARGS)
+	cargo build --workspace --bins --tests
+	$(TARGET)/debug/testkit run -- cargo test --workspace --test parking -- --ignored --nocapture $(ARGS)
 
 cluster: deps ## kill nodes of a three-node RabbitMQ under load, and count (minutes; ARGS=...)
 	cargo build --workspace --bins --tests
-	cargo test --package system-tests --test system cluster -- --ignored --nocapture $(ARGS)
+	cargo test --workspace --test system cluster -- --ignored --nocapture $(ARGS)
 
 # Both refuse before anything is built.
 HAVE_DOCKER = docker info >/dev/null 2>&1 || { echo "There is no Docker here, and this needs it: install docker.io, start dockerd, \
@@ -82,7 +82,7 @@ airgap-images: ## build all images from a Debian mirror and programs of this hos
 	deploy/docker/airgap/build-images $(RELEASE)
 
 compose-test: airgap-images ## start the whole set of containers, scale, stop, restart, count (root, Docker, minutes; ARGS=...)
-	LOGFERRY_RELEASE=$(abspath $(RELEASE)) cargo test --package system-tests --test compose -- \
+	LOGFERRY_RELEASE=$(abspath $(RELEASE)) cargo test --workspace --test compose -- \
 		--ignored --nocapture --test-threads 1 $(ARGS)
 
 lint: ## check formatting, and clippy with warnings as errors
