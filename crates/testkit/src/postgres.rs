@@ -43,6 +43,16 @@ const PSQL: Program = Program {
     folders: FOLDERS,
     package: "postgresql",
 };
+const PG_DUMP: Program = Program {
+    names: &["pg_dump"],
+    folders: FOLDERS,
+    package: "postgresql",
+};
+const PG_RESTORE: Program = Program {
+    names: &["pg_restore"],
+    folders: FOLDERS,
+    package: "postgresql",
+};
 
 /// A PostgreSQL of the test's own, to stop and kill at will. Cheap to clone; ends with the last clone.
 #[derive(Debug, Clone)]
@@ -310,6 +320,27 @@ impl Database {
         let answer = or_fail(psql(&self.url, sql));
         answer.lines().map(ToOwned::to_owned).collect()
     }
+
+    /// What a backup brings back: another database on the same server, made by `pg_restore` of what `pg_dump` takes of
+    /// this one now, beside whoever writes.
+    ///
+    /// # Panics
+    /// If either fails.
+    pub async fn backed_up(&self) -> Self {
+        let (url, base_url) = (self.url.clone(), self.base_url.clone());
+        or_fail(
+            blocking(move || {
+                let folder = tempfile::tempdir().context("make a folder for the dump")?;
+                let dump = folder.path().join("dump");
+                let file = dump.to_str().context("name the dump")?;
+                client(&PG_DUMP, &["--format=custom", "--file", file, "--dbname", &url])?;
+                let restored = Self::create(&base_url)?;
+                client(&PG_RESTORE, &["--exit-on-error", "--dbname", &restored.url, file])?;
+                Ok(restored)
+            })
+            .await,
+        )
+    }
 }
 
 impl Drop for Database {
@@ -328,25 +359,23 @@ fn base_url(port: u16) -> String {
 }
 
 fn psql(url: &str, command: &str) -> anyhow::Result<String> {
-    let output = Command::new(PSQL.find()?)
-        .args([
-            "--no-psqlrc",
-            "--quiet",
-            "--tuples-only",
-            "--no-align",
-            "--dbname",
-            url,
-            "--command",
-            command,
-        ])
+    let arguments = ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"];
+    let what = ["--dbname", url, "--command", command];
+    client(&PSQL, &[&arguments[..], &what].concat()).with_context(|| command.to_owned())
+}
+
+/// What one of PostgreSQL's own clients prints.
+fn client(program: &Program, arguments: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new(program.find()?)
+        .args(arguments)
         .env("PGCONNECT_TIMEOUT", "20")
         .stdin(Stdio::null())
         .output()
-        .context("run psql")?;
+        .with_context(|| format!("run {}", program.names.join(" or ")))?;
     if !output.status.success() {
-        bail!("{command}: {}", String::from_utf8_lossy(&output.stderr));
+        bail!("{}", String::from_utf8_lossy(&output.stderr));
     }
-    String::from_utf8(output.stdout).context("read the answer of psql")
+    String::from_utf8(output.stdout).context("read the answer of PostgreSQL's client")
 }
 
 pub(crate) fn shared_database() -> anyhow::Result<Database> {

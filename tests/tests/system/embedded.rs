@@ -1,26 +1,10 @@
 //! `logferry run` alone: no server installed, the same guarantees.
 
-use serde_json::Value;
 use testkit::{Pipeline, RelpLoad, Service, eventually};
 
-use crate::support::{Counts, PATIENCE, count, file_counts, key, lines, send_tcp};
+use crate::support::{PATIENCE, file_counts, key, lines, search, send_tcp};
 
 const LINES: usize = 20_000;
-
-/// What `logferry search` finds, by the keys in the messages.
-fn search(pipeline: &Pipeline) -> Counts {
-    let output = pipeline.logferry(&["search", "--json", "--limit", "1000000", "line of the test"]);
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let text = String::from_utf8(output.stdout).unwrap();
-    let events = text
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
-    count(events.filter_map(|event| event.get("message")?.as_str().map(str::to_owned)))
-}
 
 #[tokio::test]
 async fn run_survives_kill_in_mid_load() {

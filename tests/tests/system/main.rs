@@ -14,6 +14,7 @@ mod hostile;
 mod import;
 mod kill;
 mod many;
+mod recovery;
 mod rescue;
 mod rsyslog;
 mod rules;

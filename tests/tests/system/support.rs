@@ -166,6 +166,21 @@ pub(crate) fn file_counts(file: &Path) -> Counts {
     count(messages)
 }
 
+/// What `logferry search` finds, by the keys in the messages.
+pub(crate) fn search(pipeline: &Pipeline) -> Counts {
+    let output = pipeline.logferry(&["search", "--json", "--limit", "1000000", "line of the test"]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    let events = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    count(events.filter_map(|event| event.get("message")?.as_str().map(str::to_owned)))
+}
+
 /// Waits until a file has as many whole events.
 pub(crate) async fn await_events(file: &Path, total: usize) {
     eventually(PATIENCE, || async { events(file).len() >= total }).await;
