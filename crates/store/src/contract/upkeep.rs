@@ -163,7 +163,7 @@ pub(super) async fn hours_of_a_day_that_is_written_are_indexed(fixture: &Fixture
     let hours = async || match &fixture.settings {
         StoreSettings::Postgres(_) => {
             let sql = "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
-                       WHERE c.relname LIKE 'events_20251017_hours_%' AND indisvalid";
+                       WHERE c.relname LIKE 'events_20251017_hours_%_text' AND indisvalid";
             fixture.sql(sql).await.remove(0)
         }
         StoreSettings::Sqlite(settings) => {

@@ -32,15 +32,15 @@ struct Indexed {
 /// What is looked up in an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lookup {
-    /// Trigrams.
-    Text,
+    /// Trigrams and hosts.
+    Hours,
     /// Anything that only a sealed partition has an index of.
     Sealed,
 }
 
 impl Lookup {
     const fn is_in(self, indexed: &Indexed) -> bool {
-        indexed.is_sealed || matches!(self, Self::Text)
+        indexed.is_sealed || matches!(self, Self::Hours)
     }
 }
 
@@ -66,6 +66,23 @@ impl Catalogue {
             }
         }
         (at != edge).then_some(at)
+    }
+
+    /// The range in pieces, newest first: what one statement can look up, in `run` sealed partitions at most, and true;
+    /// what has no index, and false.
+    pub(super) fn stretches(&self, (from, to): Range, run: usize) -> Vec<(Range, bool)> {
+        let (lookup, order) = (Lookup::Hours, Order::NewestFirst);
+        let (mut stretches, mut edge) = (Vec::new(), to);
+        while from < edge {
+            let (until, is_indexed) = match self.indexed_until(lookup, order, edge, run) {
+                Some(until) => (until, true),
+                None => (self.unindexed_until(lookup, order, edge).unwrap_or(from), false),
+            };
+            let until = until.max(from);
+            stretches.push(((until, edge), is_indexed));
+            edge = until;
+        }
+        stretches
     }
 
     /// Where that begins which can be looked up next; `None` where that is `edge` itself, or nothing more can.
@@ -158,18 +175,34 @@ mod tests {
             (Lookup::Sealed, oldest, 30, None, Some(40)),
             (Lookup::Sealed, oldest, 49, Some(50), None),
             (Lookup::Sealed, oldest, 50, None, None),
-            (Lookup::Text, newest, 99, None, Some(53)),
-            (Lookup::Text, newest, 53, Some(52), None),
-            (Lookup::Text, newest, 51, Some(50), None),
-            (Lookup::Text, newest, 50, Some(40), None),
-            (Lookup::Text, oldest, 45, Some(50), None),
-            (Lookup::Text, oldest, 50, Some(52), None),
+            (Lookup::Hours, newest, 99, None, Some(53)),
+            (Lookup::Hours, newest, 53, Some(52), None),
+            (Lookup::Hours, newest, 51, Some(50), None),
+            (Lookup::Hours, newest, 50, Some(40), None),
+            (Lookup::Hours, oldest, 45, Some(50), None),
+            (Lookup::Hours, oldest, 50, Some(52), None),
         ] {
             let found = catalogue.indexed_until(lookup, order, edge, 2);
             assert_eq!(found, until, "{lookup:?} {order:?} {edge}");
             let found = catalogue.unindexed_until(lookup, order, edge);
             assert_eq!(found, next, "{lookup:?} {order:?} {edge}");
         }
+        assert_eq!(
+            catalogue.stretches((15, 99), 2),
+            [
+                ((53, 99), false),
+                ((52, 53), true),
+                ((50, 52), true),
+                ((40, 50), true),
+                ((30, 40), false),
+                ((15, 30), true),
+            ]
+        );
+        assert_eq!(catalogue.stretches((5, 5), 2), []);
+        assert_eq!(
+            catalogue.stretches((2, 12), 2),
+            [((10, 12), true), ((2, 10), false)]
+        );
         let one = catalogue.indexed_until(Lookup::Sealed, newest, 30, 1);
         assert_eq!(one, Some(20), "one statement, one partition");
     }

@@ -19,6 +19,14 @@ const SENT_AT: &str = "coalesce(\"timestamp\", received_at)";
 
 const TEXT: &str = "text";
 
+/// How the senders' times are indexed.
+pub(super) fn sent() -> String {
+    format!("({SENT_AT}, id)")
+}
+
+/// How hosts are indexed.
+pub(super) const HOSTS: &str = "(hostname, received_at, id)";
+
 /// How texts are indexed.
 pub(super) const TRIGRAMS: &str = "USING gin (message gin_trgm_ops)";
 
@@ -37,8 +45,8 @@ pub(super) fn all() -> [SealedIndex; 5] {
         is_text: suffix == TEXT,
     };
     [
-        index("sent", format!("({SENT_AT}, id)")),
-        index("host", "(hostname, received_at, id)".to_owned()),
+        index("sent", sent()),
+        index("host", HOSTS.to_owned()),
         index(
             "fields",
             format!("USING gin ({FIELD_VALUES} jsonb_path_ops) WHERE fields IS NOT NULL"),

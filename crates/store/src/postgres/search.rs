@@ -2,6 +2,7 @@
 
 mod rows;
 mod running;
+mod sender;
 mod terms;
 
 use std::{pin::pin, time::Instant};
@@ -23,7 +24,7 @@ use super::{
 use crate::{
     error::StoreError,
     search::{
-        Clock, Found, SearchError, SearchRequest, StoredEvent,
+        Clock, Found, Order, SearchError, SearchRequest, StoredEvent,
         names::Names,
         plan::{Plan, Range, Texts},
         sql::{self, Dialect, FALSE},
@@ -97,10 +98,21 @@ struct Searching<'s> {
     out: &'s Sender,
 }
 
-/// A statement and its values, of which the first three are each window's own.
+/// A statement and its values, of which the first ones are each window's own.
 struct Asked {
     statement: Statement,
     params: Vec<Box<dyn ToSql + Sync + Send>>,
+}
+
+impl Asked {
+    /// All values, with a window's own.
+    fn with<'a, const OWN: usize>(
+        &'a self,
+        own: [&'a (dyn ToSql + Sync); OWN],
+    ) -> Vec<&'a (dyn ToSql + Sync)> {
+        let rest = self.params.iter().skip(OWN).map(|param| &**param as _);
+        own.into_iter().chain(rest).collect()
+    }
 }
 
 /// What is looked up in an index where one covers the window.
@@ -127,8 +139,8 @@ impl Served {
 
     const fn lookup(self) -> Lookup {
         match self {
-            Self::Text => Lookup::Text,
-            Self::Value | Self::Host | Self::Hosts => Lookup::Sealed,
+            Self::Text | Self::Host | Self::Hosts => Lookup::Hours,
+            Self::Value => Lookup::Sealed,
         }
     }
 
@@ -144,17 +156,21 @@ impl Served {
 
 impl Searching<'_> {
     async fn run(&self, tally: &mut Tally) -> Result<Outcome, SearchError> {
-        let terms = Terms::new(&self.catalogue.names).looking_at_all();
-        let Some(by_time) = self.ask(terms).await? else {
+        let names = &self.catalogue.names;
+        let Some(by_time) = self.ask(Terms::new(names).looking_at_all()).await? else {
             return Ok(Outcome::Read);
         };
+        if self.request.selection.clock == Clock::Sender {
+            let indexed = self.ask(Terms::new(names)).await?;
+            let indexed = indexed.as_ref().unwrap_or(&by_time);
+            return self.by_sender((&by_time, indexed), tally).await;
+        }
         let (from, to) = self.plan.arrival;
         let is_short = to.saturating_sub(from) <= SHORT_MICROS;
-        if self.request.selection.clock == Clock::Arrival && self.plan.rest != Expr::Every && !is_short {
+        if self.plan.rest != Expr::Every && !is_short {
             return self.walk(by_time, tally).await;
         }
-        // The index of time has the rows in the order that is asked for; by the senders' clocks there is none, and all
-        // rows of the range are compared.
+        // The index of time has the rows in the order that is asked for.
         tally.reads(false);
         self.window(&by_time, self.plan.arrival, "", tally).await
     }
@@ -174,10 +190,15 @@ impl Searching<'_> {
         Ok(self.running.client().prepare(sql).await?)
     }
 
-    /// A page of the rows of a window: `$1` is its begin, `$2` its end, `$3` how many. `None` when no row can fit.
+    /// A page of the rows of a window: `$1` is its begin, `$2` its end, `$3` how many, and by the senders' clocks `$4`
+    /// the last time that is wanted. `None` when no row can fit.
     fn statement(&self, terms: &mut Terms<'_>) -> Option<String> {
         let request = self.request;
-        for place in 1..=3 {
+        let own = match request.selection.clock {
+            Clock::Arrival => 3,
+            Clock::Sender => 4,
+        };
+        for place in 1..=own {
             // Each window has its own.
             let unset = terms.bind(0_i64);
             debug_assert_eq!(unset, format!("${place}"));
@@ -191,10 +212,17 @@ impl Searching<'_> {
         if (from, to) != (i64::MIN, i64::MAX) {
             conditions.push(sql::in_range(TimeField::Timestamp, from..to, terms));
         }
-        let time = terms.clock(match request.selection.clock {
-            Clock::Arrival => TimeField::ReceivedAt,
-            Clock::Sender => TimeField::Timestamp,
-        });
+        let time = match request.selection.clock {
+            Clock::Arrival => terms.clock(TimeField::ReceivedAt),
+            Clock::Sender => {
+                let time = terms.clock(TimeField::Timestamp);
+                conditions.push(match request.order {
+                    Order::NewestFirst => format!("{time} >= $4"),
+                    Order::OldestFirst => format!("{time} <= $4"),
+                });
+                time
+            }
+        };
         if let Some(after) = request.after {
             let at = terms.bind(bound(after.time.as_micros()));
             let id = terms.bind(after.id.as_uuid());
@@ -316,12 +344,7 @@ impl Searching<'_> {
         let (from, to) = (bound(range.0), bound(range.1));
         let limit = i64::try_from(tally.left()).unwrap_or(i64::MAX);
         let own: [&(dyn ToSql + Sync); 3] = [&from, &to, &limit];
-        let rest = asked
-            .params
-            .iter()
-            .skip(own.len())
-            .map(|param| &**param as &(dyn ToSql + Sync));
-        let params = own.into_iter().chain(rest).collect();
+        let params = asked.with(own);
         // Sent one behind the other, without a wait between.
         let begun = self.running.begin(time, paths);
         let (begun, read) = join(begun, self.read(&asked.statement, params, tally)).await;
