@@ -346,3 +346,48 @@ async fn who_writes_late_does_not_wait_for_an_index() {
     assert_eq!(fixture.sql(indexes).await, ["7"]);
     fixture.close().await;
 }
+
+#[tokio::test]
+async fn hours_with_few_rows_are_put_together() {
+    const HOUR: i64 = 3_600_000_000;
+    let fixture = Fixture::postgres().await;
+    let mut expected = 0;
+    for (hour, rows, covered) in [
+        (0, 30, "1"),
+        (1, 10, "1"),
+        (2, 20, "1"),
+        (3, 90, "2"),
+        (4, 30, "3"),
+    ] {
+        let texts: Vec<_> = (0..rows).map(|row| format!("needle {hour} {row}")).collect();
+        let events: Vec<_> = (0..)
+            .zip(&texts)
+            .map(|(row, text)| event(TODAY + hour * HOUR + row, text))
+            .collect();
+        fixture.put(&events).await;
+        expected += events.len();
+        let over = Timestamp::from_micros(TODAY + (hour + 1) * HOUR);
+        tidy(&fixture.store, &keeping_all(), over).await;
+        for suffix in ["sent", "host", "text"] {
+            let indexes = format!(
+                "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
+                 WHERE c.relname LIKE 'events_20251017_hours_%_{suffix}' AND indisvalid"
+            );
+            assert_eq!(fixture.sql(&indexes).await, [covered], "{hour} {suffix}");
+        }
+        let other = Store::connect(&fixture.settings).unwrap();
+        for clock in [Clock::Arrival, Clock::Sender] {
+            let all = SearchRequest {
+                selection: Selection {
+                    clock,
+                    ..selection("needle")
+                },
+                limit: 1000,
+                ..SearchRequest::default()
+            };
+            assert_eq!(other.page(all).await.unwrap().rows.len(), expected);
+        }
+        other.close().await;
+    }
+    fixture.close().await;
+}

@@ -74,8 +74,8 @@ pub(super) async fn index(client: &Client, partition: &Partition, over: i64) -> 
     let mut replaced = Vec::new();
     while let Some((&(begin, end), _)) = indexed.last_key_value() {
         let before = rows(client, begin, end).await?;
-        // As many are put together as there are anew, so that no row is indexed often.
-        if before > sum || before + sum > ROWS_TOGETHER_MAX {
+        // About as many are put together as there are anew, so that no row is indexed often.
+        if before > 2 * sum || before + sum > ROWS_TOGETHER_MAX {
             break;
         }
         sum += before;
