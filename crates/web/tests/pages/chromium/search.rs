@@ -22,12 +22,18 @@ async fn lines(pages: &Pages) {
     put(&pages.store, events).await;
 }
 
-#[tokio::test]
-async fn a_query_runs_in_place_and_the_way_back_undoes_it() {
+/// A browser that shows `path` of pages with these lines.
+async fn opened(path: &str) -> (Pages, Chromium) {
     let pages = Pages::start().await;
     lines(&pages).await;
     let browser = Chromium::start(&pages).await;
-    browser.open("/search").await;
+    browser.open(path).await;
+    (pages, browser)
+}
+
+#[tokio::test]
+async fn a_query_runs_in_place_and_the_way_back_undoes_it() {
+    let (pages, browser) = opened("/search").await;
     browser.until("document.title.startsWith('152 events')").await;
     browser.run("window.isMarked = true").await;
     browser.fill("#q", "refused").await;
@@ -65,10 +71,7 @@ async fn a_query_runs_in_place_and_the_way_back_undoes_it() {
 
 #[tokio::test]
 async fn a_row_opens_below_itself_and_its_values_narrow() {
-    let pages = Pages::start().await;
-    lines(&pages).await;
-    let browser = Chromium::start(&pages).await;
-    browser.open("/search?q=refused").await;
+    let (pages, browser) = opened("/search?q=refused").await;
     browser.until("document.title.startsWith('2 events')").await;
     browser.run("window.isMarked = true").await;
     browser.click("#rows tr[id]:nth-child(2) td:nth-child(5)").await;
@@ -160,10 +163,7 @@ async fn a_drag_on_the_chart_zooms_and_a_click_goes_into_a_bar() {
 
 #[tokio::test]
 async fn suggestions_help_and_never_stand_in_the_way() {
-    let pages = Pages::start().await;
-    lines(&pages).await;
-    let browser = Chromium::start(&pages).await;
-    browser.open("/search").await;
+    let (pages, browser) = opened("/search").await;
     browser.until("document.title.startsWith('152 events')").await;
     browser.fill("#q", "refused ho").await;
     browser.until("!document.querySelector('#suggest').hidden").await;
@@ -200,10 +200,7 @@ async fn suggestions_help_and_never_stand_in_the_way() {
 
 #[tokio::test]
 async fn a_mistake_keeps_the_rows_and_offers_the_fix() {
-    let pages = Pages::start().await;
-    lines(&pages).await;
-    let browser = Chromium::start(&pages).await;
-    browser.open("/search?q=refused").await;
+    let (pages, browser) = opened("/search?q=refused").await;
     browser.until("document.title.startsWith('2 events')").await;
     browser.fill("#q", "refused severity:wrn").await;
     browser.press(ENTER).await;
@@ -234,10 +231,7 @@ async fn a_mistake_keeps_the_rows_and_offers_the_fix() {
 
 #[tokio::test]
 async fn a_copied_link_finds_the_same_later() {
-    let pages = Pages::start().await;
-    lines(&pages).await;
-    let browser = Chromium::start(&pages).await;
-    browser.open("/search?q=refused").await;
+    let (pages, browser) = opened("/search?q=refused").await;
     browser.until("document.title.startsWith('2 events')").await;
     // What would be copied.
     browser
@@ -348,10 +342,7 @@ const STALL: &str = "const real = window.fetch;
 
 #[tokio::test]
 async fn a_search_that_takes_long_says_so_and_can_be_cancelled() {
-    let pages = Pages::start().await;
-    lines(&pages).await;
-    let browser = Chromium::start(&pages).await;
-    browser.open("/search").await;
+    let (pages, browser) = opened("/search").await;
     browser.until("document.title.startsWith('152 events')").await;
     browser.run(STALL).await;
     browser.fill("#q", "refused").await;
@@ -385,10 +376,7 @@ async fn a_search_that_takes_long_says_so_and_can_be_cancelled() {
 
 #[tokio::test]
 async fn columns_are_chosen_and_taken_away() {
-    let pages = Pages::start().await;
-    lines(&pages).await;
-    let browser = Chromium::start(&pages).await;
-    browser.open("/search?q=refused").await;
+    let (pages, browser) = opened("/search?q=refused").await;
     browser.until("document.title.startsWith('2 events')").await;
     browser.run("window.isMarked = true").await;
     browser.click("#rows tr[id]:nth-child(2) a").await;
@@ -435,10 +423,7 @@ async fn columns_are_chosen_and_taken_away() {
 
 #[tokio::test]
 async fn rows_are_seen_in_small_at_the_edge() {
-    let pages = Pages::start().await;
-    lines(&pages).await;
-    let browser = Chromium::start(&pages).await;
-    browser.open("/search?q=line+OR+refused").await;
+    let (pages, browser) = opened("/search?q=line+OR+refused").await;
     browser.until("document.querySelector('#minimap')").await;
     assert_eq!(browser.count("#minimap .b-err").await, 1);
     // The last of the rows that are there is far below.
