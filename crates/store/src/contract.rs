@@ -4,6 +4,7 @@ mod accounts;
 mod appending;
 mod figures;
 mod fixture;
+mod notes;
 mod postgres;
 mod queries;
 mod retention;
@@ -42,6 +43,9 @@ on_every_store! {
         an_invitation_makes_one_user,
         sessions_open_and_end,
         tokens_go_with_their_user;
+    notes:
+        notes_are_kept_by_subject_and_key,
+        the_newest_notes_come_first_and_the_oldest_go;
     appending:
         a_repeated_batch_is_not_written_twice,
         a_group_with_new_and_repeated_batches_adds_the_new_ones,

@@ -37,6 +37,7 @@ mod contract;
 mod error;
 mod group;
 mod json;
+mod notes;
 mod postgres;
 mod row;
 mod search;
@@ -61,6 +62,7 @@ pub use crate::{
     append::{Appended, RefusedRow, Written},
     error::{ConnectError, SchemaFound, Source, StoreError},
     group::{Group, Place},
+    notes::{Note, Notes, Subject},
     search::{
         Clock, Cursor, End, Found, LIMIT_MAX, Order, Page, ReadBy, Search, SearchError, SearchRequest,
         Selection, StoredEvent,

@@ -8,6 +8,7 @@ mod figures;
 mod hours;
 mod indexes;
 mod migrate;
+mod notes;
 mod partitions;
 mod retention;
 mod search;

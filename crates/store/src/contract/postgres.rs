@@ -38,7 +38,7 @@ async fn migrating_twice_and_two_at_once_changes_nothing() {
         result.unwrap();
     }
     store.migrate().await.unwrap();
-    assert!(store.check().await.unwrap().contains("schema version 4"));
+    assert!(store.check().await.unwrap().contains("schema version 5"));
     assert_eq!(
         append(&store, [batch(BatchId::mint(), &[event(NOON, "x")])])
             .await

@@ -11,11 +11,12 @@ use super::{
 use crate::error::{SchemaFound, StoreError};
 
 /// The versions, from 1, in order. What is released is never changed; what changes is a new version.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0001_events.sql"),
     include_str!("migrations/0002_upkeep.sql"),
     include_str!("migrations/0003_accounts.sql"),
     include_str!("migrations/0004_tags.sql"),
+    include_str!("migrations/0005_notes.sql"),
 ];
 
 /// `server_version_num` of the oldest PostgreSQL that will do.
@@ -96,7 +97,7 @@ impl Postgres {
     }
 }
 
-const VERSION: i32 = 4;
+const VERSION: i32 = 5;
 
 /// What to do about the missing extension.
 const WITHOUT_TRIGRAMS: &str = "; text is searched without an index, since the extension pg_trgm is missing: install \

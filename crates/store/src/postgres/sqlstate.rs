@@ -9,7 +9,7 @@ use tokio_postgres::Error;
 use crate::error::{SchemaFound, StoreError};
 
 /// The schema that this program needs.
-pub(super) const SCHEMA_VERSION: u32 = 4;
+pub(super) const SCHEMA_VERSION: u32 = 5;
 
 /// What helps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

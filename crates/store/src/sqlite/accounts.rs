@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
-use super::{Sqlite, blocking, file};
+use super::{Sqlite, blocking, file, notes};
 use crate::{
     accounts::{Accepted, Invitation, SecretHash, Session, Token, User},
     error::StoreError,
@@ -49,6 +49,7 @@ fn open(path: &Path) -> Result<Connection, StoreError> {
         conn.pragma_update(None, "foreign_keys", true)?;
         let tx = conn.transaction()?;
         tx.execute_batch(SCHEMA)?;
+        tx.execute_batch(notes::SCHEMA)?;
         tx.pragma_update(None, "application_id", APPLICATION_ID)?;
         tx.commit()?;
         Ok(conn)
@@ -57,7 +58,7 @@ fn open(path: &Path) -> Result<Connection, StoreError> {
 }
 
 impl Sqlite {
-    async fn with_accounts<T: Send + 'static>(
+    pub(super) async fn with_accounts<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -79,7 +80,7 @@ impl Sqlite {
     }
 
     /// Changes with one statement; tells how many rows.
-    async fn change<const N: usize>(
+    pub(super) async fn change<const N: usize>(
         &self,
         sql: &'static str,
         values: [rusqlite::types::Value; N],
