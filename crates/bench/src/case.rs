@@ -11,6 +11,7 @@ mod rescue;
 mod search;
 mod soak;
 mod throughput;
+mod web;
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -50,6 +51,8 @@ pub(crate) enum Case {
     Backlog,
     /// RabbitMQ away: into Redis over RELP, beside into RabbitMQ, and back
     Rescue,
+    /// The pages: memory at rest and with 50 live tails, JavaScript, first paint; only when named
+    Web,
     /// Searching a week of 10 million events in PostgreSQL and SQLite; only when named
     Search,
     /// Rate and memory minute by minute over a long run; only when named
@@ -60,7 +63,7 @@ impl Case {
     /// What runs when no case is named.
     pub(crate) fn usual() -> Vec<Self> {
         let all = Self::value_variants().iter().copied();
-        all.filter(|case| !matches!(case, Self::Search | Self::Soak))
+        all.filter(|case| !matches!(case, Self::Web | Self::Search | Self::Soak))
             .collect()
     }
 
@@ -79,7 +82,7 @@ impl Case {
     pub(crate) fn unit(self) -> &'static str {
         match self {
             Self::Latency | Self::Search => "ms",
-            Self::Idle => "MB",
+            Self::Idle | Self::Web => "MB",
             _ => "/s",
         }
     }
@@ -111,6 +114,7 @@ impl Case {
             Self::Backlog => measuring.backlog,
             Self::Soak => self.count(measuring).min(soak::ROWS_MAX),
             Self::Latency | Self::Connections => measuring.rate * measuring.seconds * 10,
+            Self::Web => measuring.seconds * 1000,
             _ => self.count(measuring),
         };
         messages * (size + OF_A_MESSAGE)
@@ -131,6 +135,7 @@ impl Case {
             Self::Connections => 4 * (measuring.seconds + 4),
             Self::Backlog => 20 + measuring.backlog / 60_000,
             Self::Rescue => 30 + 3 * sending(60_000),
+            Self::Web => 60 + measuring.seconds,
             Self::Search => (120 + sending(15_000)) / u64::from(measuring.runs),
             Self::Soak => sending(100_000) / u64::from(measuring.runs),
         }
@@ -151,6 +156,7 @@ impl Case {
             Self::Rescue => rescue::once(place, side).await,
             Self::Parse => parse::once(),
             Self::Idle => idle::once(place, side).await,
+            Self::Web => web::once(place, side).await,
             Self::Search => search::once(place, side).await,
             Self::Soak => soak::once(place, side).await,
         }
@@ -168,6 +174,7 @@ impl Case {
             Self::Rescue => rescue::measure(place, side).await,
             Self::Parse => parse::measure(place),
             Self::Idle => idle::measure(place, side).await,
+            Self::Web => web::measure(place, side).await,
             Self::Search => search::measure(place, side).await,
             Self::Soak => soak::measure(place, side).await,
         }

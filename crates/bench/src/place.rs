@@ -32,13 +32,14 @@ pub(crate) struct Side {
 
 impl Side {
     /// What is measured.
-    pub(crate) const PROGRAMS: [&str; 6] = [
+    pub(crate) const PROGRAMS: [&str; 7] = [
         "logferry",
         "syslog-server",
         "parser",
         "shipper-pgsql",
         "shipper-fs",
         "collector",
+        "web",
     ];
 
     /// The programs that stand beside this one.

@@ -42,6 +42,8 @@ pub enum Service {
     ShipperFs,
     /// Intake of files, where a folder is in the settings.
     Harvest,
+    /// The pages, where they are a process of their own.
+    Web,
     /// `logferry run`: all of them in one process.
     Run,
 }
@@ -66,6 +68,7 @@ impl Service {
             Self::ShipperPgsql => "shipper-pgsql",
             Self::ShipperFs => "shipper-fs",
             Self::Harvest => "harvest",
+            Self::Web => "web",
             Self::Run => "logferry",
         }
     }
@@ -119,7 +122,8 @@ impl Pipeline {
             udp: free_port(),
             web: free_port(),
         };
-        let services = Service::ALL.into_iter().chain([Service::Harvest, Service::Run]);
+        let services = [Service::Harvest, Service::Web, Service::Run];
+        let services = Service::ALL.into_iter().chain(services);
         let health = services.map(|service| (service, free_port())).collect();
         let settings = builder.to_toml(&dir, inputs, &health);
         fs::write(dir.join("logferry.toml"), settings)?;
@@ -172,7 +176,7 @@ impl Pipeline {
         (Ipv4Addr::LOCALHOST, self.inputs.udp).into()
     }
 
-    /// Where `logferry run` serves its pages.
+    /// Where `logferry run`, or `web`, serves the pages.
     #[must_use]
     pub fn web(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.inputs.web).into()

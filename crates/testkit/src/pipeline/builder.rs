@@ -163,6 +163,7 @@ address = "127.0.0.1:{udp}"
 {pgsql}
 {rows}
 [web]
+{web_http}
 address = "127.0.0.1:{web}"
 [shipper_fs]
 {files}
@@ -171,6 +172,7 @@ address = "127.0.0.1:{web}"
 "#,
             run = http(Service::Run),
             intake = http(Service::SyslogServer),
+            web_http = http(Service::Web),
             harvest = http(Service::Harvest),
             collector = http(Service::Collector),
             parser = http(Service::Parser),

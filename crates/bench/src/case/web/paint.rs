@@ -1,0 +1,100 @@
+//! How soon a real browser paints the search page.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use testkit::guard::Guard;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
+use tokio::net::TcpStream;
+
+/// Loads; the first ones fill the browser's own caches.
+const LOADS: usize = 7;
+const WARM_UP: usize = 2;
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// Of what the browser knows when it painted something of the page; null before.
+const PAINTED: &str = "const entries = performance.getEntriesByName('first-contentful-paint');
+    return entries.length ? entries[0].startTime : null";
+
+/// Milliseconds from the click to the first text on the screen, the median of several loads; `None` without a browser.
+pub(super) async fn first(web: SocketAddr) -> anyhow::Result<Option<f64>> {
+    let driver = SocketAddr::from((Ipv4Addr::LOCALHOST, testkit::free_port()));
+    let mut guard = Guard::new("paint", Signal::SIGTERM)?;
+    let mut command = Command::new("chromedriver");
+    command
+        .arg(format!("--port={}", driver.port()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    if guard.spawn(&mut command).is_err() {
+        return Ok(None);
+    }
+    testkit::eventually(START_MAX, || TcpStream::connect(driver)).await;
+    let flags = [
+        "--headless=new".to_owned(),
+        "--no-sandbox".to_owned(),
+        "--disable-gpu".to_owned(),
+        "--disable-dev-shm-usage".to_owned(),
+        "--no-first-run".to_owned(),
+        "--disable-background-networking".to_owned(),
+        "--disable-component-update".to_owned(),
+        format!("--user-data-dir={}/profile", guard.dir().display()),
+    ];
+    let wanted = json!({ "capabilities": { "alwaysMatch": { "goog:chromeOptions": { "args": flags } } } });
+    let begun = ask(driver, "/session", &wanted).await?;
+    let session = begun.get("sessionId").and_then(Value::as_str);
+    let session = session.context("a session has an id")?;
+    let mut times = Vec::new();
+    for _ in 0..LOADS {
+        let url = json!({ "url": format!("http://{web}/search") });
+        ask(driver, &format!("/session/{session}/url"), &url).await?;
+        times.push(painted(driver, session).await?);
+    }
+    let mut times: Vec<f64> = times.split_off(WARM_UP);
+    times.sort_by(f64::total_cmp);
+    Ok(times.get(times.len() / 2).copied())
+}
+
+/// Waits for the paint, which comes with the next frame.
+async fn painted(driver: SocketAddr, session: &str) -> anyhow::Result<f64> {
+    let script = json!({ "script": PAINTED, "args": [] });
+    let path = format!("/session/{session}/execute/sync");
+    let at = testkit::eventually(START_MAX, || async {
+        ask(driver, &path, &script).await.ok()?.as_f64()
+    });
+    Ok(at.await)
+}
+
+/// One question to the driver, which keeps connections open whatever it is told.
+async fn ask(driver: SocketAddr, path: &str, body: &Value) -> anyhow::Result<Value> {
+    let body = body.to_string();
+    let mut stream = BufStream::new(TcpStream::connect(driver).await?);
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {driver}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(body.as_bytes()).await?;
+    stream.flush().await?;
+    let (mut status, mut length) = (String::new(), 0);
+    stream.read_line(&mut status).await?;
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).await?;
+        let Some((name, value)) = line.trim_end().split_once(':') else {
+            break;
+        };
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.trim().parse()?;
+        }
+    }
+    let mut answer = vec![0; length];
+    stream.read_exact(&mut answer).await?;
+    let mut answer: Value = serde_json::from_slice(&answer)?;
+    ensure!(status.contains(" 200 "), "{path}: {answer}");
+    Ok(answer.get_mut("value").map(Value::take).unwrap_or_default())
+}
