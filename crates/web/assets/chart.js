@@ -9,6 +9,8 @@ const series = [
 ];
 let plot = null;
 let watch = null;
+/** Groups that are not drawn, until somebody wants them again. */
+const hidden = new Set();
 
 const colour = (token) => {
   // light-dark() is worked out by the style of an element, not of a variable.
@@ -20,6 +22,25 @@ const colour = (token) => {
   probe.remove();
   return found;
 };
+
+/** Each entry of the legend hides its group, or shows it again; the others take the room. */
+function legend(chart, changed) {
+  for (const key of chart.querySelectorAll(".key")) {
+    const group = key.dataset.group;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = key.className;
+    button.dataset.group = group;
+    button.textContent = key.textContent;
+    button.setAttribute("aria-pressed", String(!hidden.has(group)));
+    button.addEventListener("click", () => {
+      if (!hidden.delete(group)) hidden.add(group);
+      button.setAttribute("aria-pressed", String(!hidden.has(group)));
+      changed();
+    });
+    key.replaceWith(button);
+  }
+}
 
 export function draw(chart, run) {
   plot?.destroy();
@@ -36,9 +57,12 @@ export function draw(chart, run) {
   const times = Array.from({ length }, (_, at) => (from + at * bucket + bucket / 2) / 1000);
   // Cumulative, the largest drawn first, so that the most severe stands at the base line.
   const order = ["crit", "err", "warning", "other"];
-  const sums = {};
-  let below = new Array(length).fill(0);
-  for (const name of order) below = sums[name] = below.map((sum, at) => sum + counts[name][at]);
+  const stacked = () => {
+    const sums = {};
+    let below = new Array(length).fill(0);
+    for (const name of order) below = sums[name] = below.map((sum, at) => sum + (hidden.has(name) ? 0 : counts[name][at]));
+    return [times, ...series.map(([name]) => sums[name])];
+  };
   const zone = document.documentElement.dataset.zone;
   const isLong = length * bucket > 36 * 3600e3;
   const form = new Intl.DateTimeFormat("en-GB", isLong
@@ -86,7 +110,8 @@ export function draw(chart, run) {
     address.searchParams.set("to", new Date(end).toISOString());
     run(address.href);
   };
-  plot = new window.uPlot(options, [times, ...series.map(([name]) => sums[name])], holder);
+  plot = new window.uPlot(options, stacked(), holder);
+  legend(chart, () => plot.setData(stacked()));
   // A click on a bar goes into it.
   let down = 0;
   plot.over.addEventListener("mousedown", (event) => { down = event.clientX; });

@@ -108,5 +108,17 @@ function sheet() {
   dialog.showModal();
 }
 
+// Ranges such as "last hour" go by the server's clock. A page out of the history tells an old time.
+const loaded = performance.getEntriesByType("navigation")[0];
+if (loaded && loaded.type !== "back_forward" && loaded.responseStart > 0) {
+  const ahead = Math.round((Date.now() - (performance.now() - loaded.responseStart) - Number(root.dataset.now)) / 60e3);
+  if (Math.abs(ahead) >= 2) {
+    const note = document.createElement("p");
+    note.className = "note clock";
+    note.textContent = `The clock of this machine is ${Math.abs(ahead)} min ${ahead > 0 ? "ahead of" : "behind"} the server's. Ranges of time go by the server's.`;
+    document.querySelector("header.bar")?.after(note);
+  }
+}
+
 // What is wrong comes first.
 document.querySelector("[role=alert][tabindex]")?.focus();

@@ -37,6 +37,15 @@ export async function toggle(row, missing) {
 function fill(cell, html) {
   const page = new DOMParser().parseFromString(html, "text/html");
   cell.append(...document.adoptNode(page.body).childNodes);
+  for (const narrow of cell.querySelectorAll(".narrow")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "plain";
+    button.textContent = "copy";
+    button.dataset.act = "value";
+    button.setAttribute("aria-label", `Copy ${narrow.closest("div").querySelector("dt").textContent}`);
+    narrow.append(" ", button);
+  }
   const bar = cell.querySelector(".acts-bar");
   for (const [name, what] of [["Copy JSON", "json"], ["Copy link", "link"]]) {
     const button = document.createElement("button");
@@ -45,6 +54,13 @@ function fill(cell, html) {
     button.dataset.act = what;
     bar?.append(" ", button);
   }
+}
+
+/** The value beside which an act stands, without the links behind it. */
+export function valueOf(act) {
+  const value = act.closest("dd").cloneNode(true);
+  value.querySelector(".narrow").remove();
+  return value.textContent.trim();
 }
 
 /** A line of text, as it is seen. */

@@ -3,7 +3,7 @@
 import { copy, grouped, onKeys, say } from "./core.js";
 import { draw } from "./chart.js";
 import { draw as drawMap } from "./minimap.js";
-import { idOf, lineOf, link, toggle } from "./rows.js";
+import { idOf, lineOf, link, toggle, valueOf } from "./rows.js";
 import { attach } from "./suggest.js";
 
 const main = document.getElementById("main");
@@ -259,6 +259,7 @@ main.addEventListener("click", async (event) => {
   const act = event.target.closest("[data-act]");
   if (act) {
     const row = act.closest(".details").previousElementSibling;
+    if (act.dataset.act === "value") return copy(valueOf(act), "Value");
     if (act.dataset.act === "link") return copy(permalink(row), "Link");
     const answer = await fetch(`/api/v1/events/${idOf(row)}`);
     return copy(await answer.text(), "JSON");
@@ -276,6 +277,12 @@ main.addEventListener("click", async (event) => {
     event.preventDefault();
     run(anchor.href);
   }
+});
+
+// What is kept, or linked to, has the row that is open now.
+main.addEventListener("submit", (event) => {
+  const at = event.target.elements.at;
+  if (at) at.value = new URL(location.href).searchParams.get("at") ?? "";
 });
 
 addEventListener("popstate", () => run(location.href, { push: false }));

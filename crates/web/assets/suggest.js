@@ -65,22 +65,29 @@ export function attach(input) {
     list.hidden = found.items.length === 0;
     input.setAttribute("aria-expanded", String(!list.hidden));
   };
-  const ask = async () => {
+  const ask = async (round = 0) => {
     asking?.abort();
     asking = new AbortController();
+    const { signal } = asking;
     const params = new URLSearchParams({ q: input.value, caret: input.selectionStart });
     const range = input.form.elements.range?.value;
     if (range) params.set("range", range);
+    if (round) params.set("patient", "1");
     try {
-      const answer = await fetch(`/api/v1/suggest?${params}`, { signal: asking.signal });
-      if (answer.ok && document.activeElement === input) show(await answer.json());
+      const answer = await fetch(`/api/v1/suggest?${params}`, { signal });
+      if (!answer.ok || document.activeElement !== input) return;
+      const found = await answer.json();
+      // Who moves in the list already keeps it as it is.
+      if (!signal.aborted && chosen < 0) show(found);
+      // On a busy machine the rest comes later.
+      if (!found.complete && round < 3 && chosen < 0 && !signal.aborted) ask(round + 1);
     } catch {
       // Typed on, or the server is away: no suggestions.
     }
   };
   input.addEventListener("input", () => {
     clearTimeout(timer);
-    timer = setTimeout(ask, 120);
+    timer = setTimeout(() => ask(), 120);
   });
   input.addEventListener("blur", close);
   input.addEventListener("keydown", (event) => {

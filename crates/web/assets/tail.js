@@ -1,7 +1,7 @@
 // Live tail: follows, pauses, marks, and tells what was not shown. Rows come as HTML from the server.
 
 import { copy, csrf, grouped, onKeys, say } from "./core.js";
-import { idOf, lineOf, link, toggle } from "./rows.js";
+import { idOf, lineOf, link, toggle, valueOf } from "./rows.js";
 import { attach } from "./suggest.js";
 
 const RING = 5000; // Events that wait while paused.
@@ -256,6 +256,7 @@ log.addEventListener("click", async (event) => {
   const act = event.target.closest("[data-act]");
   if (act) {
     const row = act.closest(".details").previousElementSibling;
+    if (act.dataset.act === "value") return copy(valueOf(act), "Value");
     if (act.dataset.act === "link") return copy(new URL(`/event/${idOf(row)}`, location.href).href, "Link");
     return copy(await (await fetch(`/api/v1/events/${idOf(row)}`)).text(), "JSON");
   }

@@ -14,7 +14,7 @@ mod users;
 mod visitor;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
@@ -54,12 +54,22 @@ pub(crate) struct Accounts {
     /// Cookies go over TLS only.
     is_secure: bool,
     session_age: Duration,
-    known: Mutex<HashMap<SecretHash, (Instant, Visitor)>>,
+    known: Mutex<Known>,
     first: First,
     backoff: Backoff,
     passwords: Passwords,
     /// Guards forms where there is no session: what another site cannot read.
     csrf_key: Secret,
+}
+
+/// Whom this process let in, and whom no more.
+#[derive(Debug, Default)]
+struct Known {
+    visitors: HashMap<SecretHash, (Instant, Visitor)>,
+    /// Sessions that were ended here and of which the store does not know it yet.
+    ended: HashSet<SecretHash>,
+    /// Counts the changes of accounts: what was asked for before one is not remembered after it.
+    changes: u64,
 }
 
 impl Accounts {
@@ -92,6 +102,11 @@ impl Accounts {
         if let Err(error) = self.has_users().await {
             tracing::warn!(%error, "cannot ask the store for accounts; the pages stay closed until it answers");
         }
+    }
+
+    /// Scheme and authority of the pages, for links that are read elsewhere.
+    pub(crate) fn url(&self) -> &str {
+        self.first.url()
     }
 
     /// Whether there is any account. Where there is none and one is needed, the link for the first is printed, once.
@@ -167,16 +182,20 @@ impl Accounts {
     }
 
     async fn session(&self, hash: SecretHash) -> Result<Option<Visitor>, StoreError> {
+        if self.known.lock().ended.contains(&hash) {
+            self.end_session(hash).await;
+            return Ok(None);
+        }
         if let Some(visitor) = self.remembered(hash, KNOWN_FOR) {
             return Ok(Some(visitor));
         }
-        let now = Timestamp::now();
+        let (now, changes) = (Timestamp::now(), self.changes());
         let found = match self.store.session(hash, now).await {
             Ok(found) => found,
             Err(error) => return self.remembered(hash, KNOWN_WITHOUT_STORE).map(Some).ok_or(error),
         };
         let Some((session, user)) = found else {
-            self.known.lock().remove(&hash);
+            self.known.lock().visitors.remove(&hash);
             return Ok(None);
         };
         if now.as_micros() - session.last_seen.as_micros() > SEEN_EVERY_MICROS {
@@ -187,15 +206,37 @@ impl Accounts {
             name: user.name,
             session: hash,
         };
-        self.remember(hash, visitor.clone());
+        self.remember(hash, visitor.clone(), changes);
         Ok(Some(visitor))
+    }
+
+    /// Ends a session. In this process it is over at once, even while the store is away; there it is over as soon as
+    /// the store is back and the session is tried again.
+    async fn end_session(&self, hash: SecretHash) {
+        {
+            let mut known = self.known.lock();
+            known.visitors.remove(&hash);
+            known.changes += 1;
+            if known.ended.len() >= KNOWN_MAX {
+                // Then all that is remembered has to be asked for again, which without the store lets nobody in.
+                known.ended.clear();
+                known.visitors.clear();
+            }
+            known.ended.insert(hash);
+        }
+        match self.store.end_session(hash).await {
+            Ok(_) => {
+                self.known.lock().ended.remove(&hash);
+            }
+            Err(error) => tracing::warn!(%error, "a session is ended here, and not yet in the store"),
+        }
     }
 
     async fn token(&self, hash: SecretHash) -> Result<Option<Visitor>, StoreError> {
         if let Some(visitor) = self.remembered(hash, KNOWN_FOR) {
             return Ok(Some(visitor));
         }
-        let now = Timestamp::now();
+        let (now, changes) = (Timestamp::now(), self.changes());
         let Some(token) = self.store.token(hash, now).await? else {
             return Ok(None);
         };
@@ -214,27 +255,37 @@ impl Accounts {
             scopes: scopes.filter(|scope| role.may(*scope)).collect(),
             query: token.query,
         };
-        self.remember(hash, visitor.clone());
+        self.remember(hash, visitor.clone(), changes);
         Ok(Some(visitor))
+    }
+
+    fn changes(&self) -> u64 {
+        self.known.lock().changes
     }
 
     fn remembered(&self, hash: SecretHash, age: Duration) -> Option<Visitor> {
         let known = self.known.lock();
-        let (at, visitor) = known.get(&hash)?;
+        let (at, visitor) = known.visitors.get(&hash)?;
         (at.elapsed() < age).then(|| visitor.clone())
     }
 
-    fn remember(&self, hash: SecretHash, visitor: Visitor) {
+    /// Unless accounts were changed since `changes` was read.
+    fn remember(&self, hash: SecretHash, visitor: Visitor, changes: u64) {
         let mut known = self.known.lock();
-        if known.len() >= KNOWN_MAX {
-            known.clear();
+        if known.changes != changes {
+            return;
         }
-        known.insert(hash, (Instant::now(), visitor));
+        if known.visitors.len() >= KNOWN_MAX {
+            known.visitors.clear();
+        }
+        known.visitors.insert(hash, (Instant::now(), visitor));
     }
 
     /// After a change of accounts.
     fn forget_all(&self) {
-        self.known.lock().clear();
+        let mut known = self.known.lock();
+        known.visitors.clear();
+        known.changes += 1;
     }
 
     /// What forms of this visitor carry.

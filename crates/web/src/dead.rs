@@ -4,8 +4,10 @@
 
 mod act;
 mod api;
+mod audit;
 mod desk;
 mod group;
+mod hold;
 mod page;
 
 use axum::{
@@ -19,7 +21,10 @@ use crate::state::State;
 pub(crate) fn routes() -> Router<State> {
     Router::new()
         .route("/dead-letters", get(page::list))
+        .route("/dead-letters/audit", get(audit::page))
         .route("/dead-letters/{id}", get(page::letter))
+        .route("/dead-letters/hold", post(act::hold_form))
+        .route("/dead-letters/release", post(act::release_form))
         .route("/dead-letters/requeue", post(act::requeue_form))
         .route("/dead-letters/discard", post(act::discard_form))
         .route("/api/v1/dead-letters", get(api::letters))
@@ -27,5 +32,8 @@ pub(crate) fn routes() -> Router<State> {
         .route("/api/v1/dead-letters/export", get(api::export))
         .route("/api/v1/dead-letters/requeue", post(act::requeue))
         .route("/api/v1/dead-letters/discard", post(act::discard))
+        .route("/api/v1/dead-letters/audit", get(audit::api))
+        .route("/api/v1/dead-letters/hold", post(act::hold))
+        .route("/api/v1/dead-letters/release", post(act::release))
         .route("/api/v1/dead-letters/{id}", get(api::letter))
 }

@@ -24,8 +24,8 @@ pub(crate) use self::{
     columns::named,
     event::{Around, find, id, may_see, not_there},
     export::export,
-    narrow::quoted,
-    row::Drawing,
+    narrow::{Narrowing, quoted},
+    row::{Drawing, word as severity_word_of},
 };
 
 pub(crate) fn routes() -> Router<State> {

@@ -11,7 +11,7 @@ use axum::{
 
 use crate::{accounts::Visitor, pipeline::Health, problem::Problem, state::State};
 
-pub(crate) use self::preferences::{DENSITIES, Preferences, THEMES};
+pub(crate) use self::preferences::{DENSITIES, Preferences, TEXT_SIZES, THEMES};
 
 /// Handed to every template as `shell`; an extractor of every handler that draws a page.
 #[derive(Debug, Clone)]
@@ -77,12 +77,21 @@ impl Shell {
         (entry.path == "/dead-letters" && dead > 0).then_some(dead)
     }
 
+    /// Our clock, for the browser to compare with its own.
+    pub(crate) fn now_ms(&self) -> i64 {
+        jiff::Timestamp::now().as_millisecond()
+    }
+
     pub(crate) const fn entries(&self) -> &'static [Entry] {
         ENTRIES
     }
 
     pub(crate) const fn themes(&self) -> [&'static str; 3] {
         THEMES
+    }
+
+    pub(crate) const fn text_sizes(&self) -> [&'static str; 5] {
+        TEXT_SIZES
     }
 
     pub(crate) const fn densities(&self) -> [&'static str; 3] {

@@ -5,15 +5,37 @@ mod api;
 mod clock;
 mod judge;
 mod page;
+mod watch;
+mod watch_api;
+mod watch_page;
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    routing::{get, post},
+};
 
 use crate::state::State;
 
 pub(crate) fn routes() -> Router<State> {
     Router::new()
         .route("/sources", get(page::list))
+        .route(
+            "/sources/expected",
+            get(watch_page::page).post(watch_page::expect),
+        )
         .route("/sources/{hostname}", get(page::source))
+        .route("/sources/{hostname}/mute", post(watch_page::mute))
+        .route("/sources/{hostname}/unmute", post(watch_page::unmute))
+        .route("/sources/{hostname}/expect", post(watch_page::expect_one))
+        .route("/sources/{hostname}/unexpect", post(watch_page::unexpect))
         .route("/api/v1/sources", get(api::sources))
+        .route(
+            "/api/v1/sources/expected",
+            get(watch_api::expected).put(watch_api::expect),
+        )
         .route("/api/v1/sources/{hostname}", get(api::source))
+        .route(
+            "/api/v1/sources/{hostname}/mute",
+            post(watch_api::mute).delete(watch_api::unmute),
+        )
 }

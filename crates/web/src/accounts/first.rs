@@ -33,6 +33,11 @@ struct Known {
 }
 
 impl First {
+    /// Scheme and authority of links.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
     pub(super) fn new(url: String) -> Self {
         Self {
             url,

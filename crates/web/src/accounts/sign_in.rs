@@ -162,18 +162,14 @@ impl Accounts {
     }
 }
 
-async fn sign_out(
-    extract::State(state): extract::State<State>,
-    shell: Shell,
-) -> Result<impl IntoResponse, Problem> {
+async fn sign_out(extract::State(state): extract::State<State>, shell: Shell) -> impl IntoResponse {
     if let Visitor::User { session, .. } = shell.visitor {
-        state.accounts.store.end_session(session).await?;
-        state.accounts.forget_all();
+        state.accounts.end_session(session).await;
     }
-    Ok((
+    (
         [(header::SET_COOKIE, state.accounts.cookie(None))],
         Redirect::to("/sign-in"),
-    ))
+    )
 }
 
 /// Why a link leads nowhere.

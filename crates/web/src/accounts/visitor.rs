@@ -71,6 +71,14 @@ impl Visitor {
         }
     }
 
+    /// For notes: who wrote it. No user has a name with a space in it.
+    pub(crate) fn author(&self) -> String {
+        match self {
+            Self::Token { name, .. } => format!("token {name}"),
+            Self::User { .. } | Self::Anyone | Self::Nobody | Self::NobodyYet => self.name().to_owned(),
+        }
+    }
+
     /// The query that what it sees is bound to.
     pub(crate) fn bound_query(&self) -> Option<&str> {
         match self {

@@ -1,4 +1,5 @@
-//! `GET /api/v1/suggest`: what the word at the caret may become. Late suggestions are none.
+//! `GET /api/v1/suggest`: what the word at the caret may become. What takes longer than a moment is left out, and the answer
+//! says so; whoever still wants it asks again with `patient`.
 
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use axum::{
     extract::{self, Query},
 };
 use serde::{Deserialize, Serialize};
-use store::Selection;
+use store::{Selection, SourcesRequest};
+use tokio::time::timeout;
 
 use super::asked;
 use crate::{
@@ -18,6 +20,10 @@ use crate::{
 };
 
 const BUDGET: Duration = Duration::from_millis(100);
+/// For whoever was told that it takes longer.
+const BUDGET_PATIENT: Duration = Duration::from_secs(2);
+/// Hosts of the catalogue that hold what was typed; those that begin with it are shown.
+const HOSTS_MAX: usize = 200;
 const ITEMS_MAX: usize = 12;
 
 /// Names that are always there, and what they hold.
@@ -47,6 +53,8 @@ const SEVERITIES: [&str; 8] = [
 #[serde(default)]
 pub(super) struct Form {
     caret: String,
+    /// `1`: it may take longer.
+    patient: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -54,7 +62,12 @@ pub(super) struct Suggestions {
     /// The part that an item takes the place of, in UTF-16 units.
     replace: [usize; 2],
     items: Vec<Item>,
+    /// False when the time was up.
+    complete: bool,
 }
+
+/// Items, and whether they are all.
+type Suggested = (Vec<Item>, bool);
 
 #[derive(Debug, Serialize)]
 struct Item {
@@ -77,13 +90,21 @@ pub(super) async fn suggest(
     let start = caret - word.encode_utf16().count();
     // What stands there may be half a query; the values come from the range as a whole.
     let range = asked(&state, &shell, ask.with_query("")).await?.request.selection;
-    let items = match word.split_once(':') {
-        Some((name, value)) => values(&state, &range, name, value).await,
-        None => names(&state, &range, word).await,
+    let budget = if form.patient == "1" {
+        BUDGET_PATIENT
+    } else {
+        BUDGET
+    };
+    // The catalogue knows no query that a token is bound to.
+    let has_catalogue = shell.visitor.bound_query().is_none();
+    let (items, complete) = match word.split_once(':') {
+        Some((name, value)) => values(&state, &range, name, value, budget, has_catalogue).await,
+        None => names(&state, &range, word, budget).await,
     };
     Ok(Json(Suggestions {
         replace: [start, caret],
         items,
+        complete,
     }))
 }
 
@@ -96,10 +117,10 @@ fn word_before(before: &str) -> &str {
     word.strip_prefix('-').unwrap_or(word)
 }
 
-async fn names(state: &State, range: &Selection, word: &str) -> Vec<Item> {
+async fn names(state: &State, range: &Selection, word: &str, budget: Duration) -> Suggested {
     let lower = word.to_lowercase();
     if lower.is_empty() {
-        return Vec::new();
+        return (Vec::new(), true);
     }
     let known = NAMES
         .iter()
@@ -111,7 +132,8 @@ async fn names(state: &State, range: &Selection, word: &str) -> Vec<Item> {
             note: Some(note),
         });
     let mut items: Vec<_> = known.collect();
-    let seen = tokio::time::timeout(BUDGET, state.store.fields(range, BUDGET)).await;
+    let seen = timeout(budget, state.store.fields(range, budget)).await;
+    let is_whole = matches!(&seen, Ok(Ok(seen)) if seen.complete);
     if let Ok(Ok(seen)) = seen {
         let custom = seen.fields.iter().filter_map(|seen| {
             let name = seen.field.name();
@@ -127,12 +149,19 @@ async fn names(state: &State, range: &Selection, word: &str) -> Vec<Item> {
         items.extend(custom);
     }
     items.truncate(ITEMS_MAX);
-    items
+    (items, is_whole)
 }
 
-async fn values(state: &State, range: &Selection, name: &str, value: &str) -> Vec<Item> {
+async fn values(
+    state: &State,
+    range: &Selection,
+    name: &str,
+    value: &str,
+    budget: Duration,
+    has_catalogue: bool,
+) -> Suggested {
     let Ok(field) = named(name) else {
-        return Vec::new();
+        return (Vec::new(), true);
     };
     let lower = value.to_lowercase();
     let item = |value: &str, n| Item {
@@ -143,20 +172,55 @@ async fn values(state: &State, range: &Selection, name: &str, value: &str) -> Ve
     };
     if field == query::Field::Severity {
         let fitting = SEVERITIES.iter().filter(|severity| severity.starts_with(&lower));
-        return fitting.map(|severity| item(severity, None)).collect();
+        return (fitting.map(|severity| item(severity, None)).collect(), true);
     }
-    let found = tokio::time::timeout(BUDGET, state.store.values(range, &field, 1000, BUDGET)).await;
-    let Ok(Ok(found)) = found else {
-        return Vec::new();
+    let is_host = has_catalogue && field == query::Field::Word(query::WordField::Hostname);
+    let hosts = async {
+        if is_host {
+            timeout(budget, hosts(state, value))
+                .await
+                .unwrap_or((Vec::new(), false))
+        } else {
+            (Vec::new(), true)
+        }
     };
-    let fitting = found
-        .values
+    let sample = timeout(budget, state.store.values(range, &field, 1000, budget));
+    let (found, (hosts, is_all)) = tokio::join!(sample, hosts);
+    let is_whole = is_all && matches!(&found, Ok(Ok(found)) if found.complete);
+    let frequent = found
+        .ok()
+        .and_then(Result::ok)
+        .map(|found| found.values)
+        .unwrap_or_default();
+    let is_meant = |found: &str| found.to_lowercase().starts_with(&lower);
+    let mut items: Vec<_> = frequent
         .iter()
-        .filter(|(value, _)| value.to_lowercase().starts_with(&lower));
-    fitting
-        .take(ITEMS_MAX)
-        .map(|(value, n)| item(value, Some(*n)))
-        .collect()
+        .filter(|(found, _)| is_meant(found))
+        .map(|(found, n)| item(found, Some(*n)))
+        .collect();
+    let rare = hosts
+        .iter()
+        .filter(|host| is_meant(host) && !frequent.iter().any(|(found, _)| found == *host));
+    items.extend(rare.map(|host| item(host, None)));
+    items.truncate(ITEMS_MAX);
+    (items, is_whole)
+}
+
+/// Hosts that ever sent and whose names hold `value`.
+async fn hosts(state: &State, value: &str) -> (Vec<String>, bool) {
+    let request = SourcesRequest {
+        containing: value.to_owned(),
+        after: None,
+        limit: HOSTS_MAX,
+        now: event::Timestamp::now(),
+    };
+    let found = state.store.sources(&request).await;
+    let is_known = found.is_ok();
+    let names = found.unwrap_or_default().into_iter().map(|row| row.hostname);
+    (
+        names.filter(|name| !matches!(&**name, "" | "*")).collect(),
+        is_known,
+    )
 }
 
 #[cfg(test)]

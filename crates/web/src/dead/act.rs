@@ -1,4 +1,5 @@
-//! What is done with letters: put back, with a trial first, and discarded, with a reason.
+//! What is done with letters: put back, with a trial first, discarded, with a reason, or held, so that acts on their group
+//! pass over them. All of it is written down with who did it.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +8,19 @@ use askama::Template;
 use axum::{
     Json,
     extract::{Form, State as Extract},
-    response::Html,
+    http::StatusCode,
+    response::{Html, Redirect},
 };
 use broker::QueueName;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::{desk::Done, group::Which};
+use super::{
+    audit::{self, Act},
+    desk::Done,
+    group::Which,
+    hold::{self, Holds},
+};
 use crate::{problem::Problem, shell::Shell, state::State};
 
 /// How long the question about one queue may take.
@@ -57,8 +64,63 @@ impl Order {
         })
     }
 
+    /// The letters that are meant and that nobody holds, and how many are held.
+    async fn letters(&self, state: &State) -> Result<Meant, Problem> {
+        let letters = self.found(state).await?;
+        let holds = Holds::load(state).await?;
+        let (held, letters): (Vec<_>, Vec<_>) =
+            letters.into_iter().partition(|letter| holds.of(letter).is_some());
+        if letters.is_empty() {
+            let why = held.iter().find_map(|letter| holds.of(letter));
+            let why = why.map_or_else(String::new, |held| format!(" by {}: {}", held.author, held.why));
+            return Err(Problem::new(
+                StatusCode::CONFLICT,
+                "held",
+                format!("Held{why}. Release what is held first."),
+            ));
+        }
+        Ok(Meant {
+            letters,
+            held: held.len(),
+        })
+    }
+
+    /// Why, as it is recorded.
+    fn checked_why(&self) -> Result<&str, Problem> {
+        let why = self.why.trim();
+        if why.is_empty() || why.len() > WHY_BYTES_MAX {
+            return Err(Problem::bad_request(
+                "reason",
+                format!("Say why in at most {WHY_BYTES_MAX} bytes: it is recorded with each letter."),
+            ));
+        }
+        Ok(why)
+    }
+
+    /// What is written down of it.
+    fn act(&self, what: &str, letters: &[Record], done: u64, failed: u64) -> Act {
+        let which = self.which();
+        let first = letters.first().and_then(|letter| letter.death.as_ref());
+        let or_first = |said: String, found: Option<&String>| {
+            if said.is_empty() {
+                found.cloned().unwrap_or_default()
+            } else {
+                said
+            }
+        };
+        Act {
+            what: what.to_owned(),
+            done,
+            failed,
+            stage: or_first(which.stage, first.map(|death| &death.stage)),
+            reason: or_first(which.reason, first.map(|death| &death.reason)),
+            why: self.why.trim().to_owned(),
+            ids: selection(letters).ids,
+        }
+    }
+
     /// The letters that are meant, as they lie there now.
-    async fn letters(&self, state: &State) -> Result<Vec<Record>, Problem> {
+    async fn found(&self, state: &State) -> Result<Vec<Record>, Problem> {
         let which = self.which();
         if self.ids.is_empty() && which.is_empty() {
             return Err(Problem::bad_request(
@@ -82,6 +144,13 @@ impl Order {
         }
         Ok(letters)
     }
+}
+
+/// Letters that something can be done with.
+struct Meant {
+    letters: Vec<Record>,
+    /// So many are passed over.
+    held: usize,
 }
 
 /// By their ids. There is at least one: no ids would mean all letters.
@@ -179,6 +248,8 @@ pub(super) struct Outcome {
     problems: Vec<Failure>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recorded_in: Option<String>,
+    /// Whether the list of acts has it.
+    is_listed: bool,
 }
 
 impl From<Done> for Outcome {
@@ -189,8 +260,24 @@ impl From<Done> for Outcome {
             failed: done.end.failed,
             problems: problems.map(|(id, why)| Failure { id, why }).collect(),
             recorded_in: done.end.recorded_in,
+            is_listed: true,
         }
     }
+}
+
+/// Puts letters back, and writes it down.
+async fn put_back(
+    state: &State,
+    shell: &Shell,
+    order: &Order,
+    letters: &[Record],
+) -> Result<Outcome, Problem> {
+    let done = state.desk.requeue(selection(letters)).await?;
+    let act = order.act("requeue", letters, done.end.done, done.end.failed);
+    Ok(Outcome {
+        is_listed: audit::note(state, &shell.visitor.author(), act).await,
+        ..done.into()
+    })
 }
 
 /// An answer to a program.
@@ -203,14 +290,15 @@ pub(super) enum Answer {
 
 pub(super) async fn requeue(
     Extract(state): Extract<State>,
+    shell: Shell,
     Json(order): Json<Order>,
 ) -> Result<Json<Answer>, Problem> {
-    let letters = order.letters(&state).await?;
+    let letters = order.letters(&state).await?.letters;
     if order.dry_run {
         return Ok(Json(Answer::Trial(try_out(&state, &letters).await)));
     }
-    let done = state.desk.requeue(selection(&letters)).await?;
-    Ok(Json(Answer::Outcome(done.into())))
+    let outcome = put_back(&state, &shell, &order, &letters).await?;
+    Ok(Json(Answer::Outcome(outcome)))
 }
 
 pub(super) async fn discard(
@@ -218,7 +306,7 @@ pub(super) async fn discard(
     shell: Shell,
     Json(order): Json<Order>,
 ) -> Result<Json<Outcome>, Problem> {
-    let letters = order.letters(&state).await?;
+    let letters = order.letters(&state).await?.letters;
     Ok(Json(drop_all(&state, &shell, &order, &letters).await?))
 }
 
@@ -228,13 +316,7 @@ async fn drop_all(
     order: &Order,
     letters: &[Record],
 ) -> Result<Outcome, Problem> {
-    let why = order.why.trim();
-    if why.is_empty() || why.len() > WHY_BYTES_MAX {
-        return Err(Problem::bad_request(
-            "reason",
-            format!("Say why in at most {WHY_BYTES_MAX} bytes: it is recorded with each letter."),
-        ));
-    }
+    let why = order.checked_why()?;
     let count = letters.len();
     if (count > TYPED_FROM || !order.count.is_empty()) && order.count.trim() != count.to_string() {
         return Err(Problem::bad_request(
@@ -247,7 +329,83 @@ async fn drop_all(
         .desk
         .discard(selection(letters), who, why.to_owned(), count as u64)
         .await?;
-    Ok(done.into())
+    let act = order.act("discard", letters, done.end.done, done.end.failed);
+    Ok(Outcome {
+        is_listed: audit::note(state, &shell.visitor.author(), act).await,
+        ..done.into()
+    })
+}
+
+/// What became of letters that were held or released.
+#[derive(Debug, Serialize)]
+pub(super) struct Handled {
+    done: u64,
+    is_listed: bool,
+}
+
+async fn hold_all(state: &State, shell: &Shell, order: &Order) -> Result<Handled, Problem> {
+    let (why, author) = (order.checked_why()?, shell.visitor.author());
+    let letters = order.found(state).await?;
+    let done = hold::hold(state, &letters, &author, why).await?;
+    let act = order.act("hold", &letters, done, 0);
+    Ok(Handled {
+        done,
+        is_listed: audit::note(state, &author, act).await,
+    })
+}
+
+async fn release_all(state: &State, shell: &Shell, order: &Order) -> Result<Handled, Problem> {
+    let letters = order.found(state).await?;
+    let done = hold::release(state, &letters).await?;
+    let act = order.act("release", &letters, done, 0);
+    Ok(Handled {
+        done,
+        is_listed: audit::note(state, &shell.visitor.author(), act).await,
+    })
+}
+
+pub(super) async fn hold(
+    Extract(state): Extract<State>,
+    shell: Shell,
+    Json(order): Json<Order>,
+) -> Result<Json<Handled>, Problem> {
+    Ok(Json(hold_all(&state, &shell, &order).await?))
+}
+
+pub(super) async fn release(
+    Extract(state): Extract<State>,
+    shell: Shell,
+    Json(order): Json<Order>,
+) -> Result<Json<Handled>, Problem> {
+    Ok(Json(release_all(&state, &shell, &order).await?))
+}
+
+/// Back to where the form was.
+fn back(order: &Order) -> Redirect {
+    if order.id.is_empty() {
+        Redirect::to(&format!("/dead-letters?{}", order.which().params()))
+    } else {
+        let id: String = form_urlencoded::byte_serialize(order.id.as_bytes()).collect();
+        Redirect::to(&format!("/dead-letters/{id}"))
+    }
+}
+
+pub(super) async fn hold_form(
+    Extract(state): Extract<State>,
+    shell: Shell,
+    Form(order): Form<Order>,
+) -> Result<Redirect, Problem> {
+    hold_all(&state, &shell, &order).await?;
+    Ok(back(&order))
+}
+
+pub(super) async fn release_form(
+    Extract(state): Extract<State>,
+    shell: Shell,
+    Form(order): Form<Order>,
+) -> Result<Redirect, Problem> {
+    release_all(&state, &shell, &order).await?;
+    Ok(back(&order))
 }
 
 #[derive(Template)]
@@ -257,6 +415,8 @@ struct Page<'a> {
     what: &'static str,
     which: &'a Which,
     count: usize,
+    /// So many of them are held, and not meant.
+    held: usize,
     trial: Option<Trial>,
     outcome: Option<Outcome>,
 }
@@ -281,10 +441,9 @@ pub(super) async fn requeue_form(
     shell: Shell,
     Form(order): Form<Order>,
 ) -> Result<Html<String>, Problem> {
-    let letters = order.letters(&state).await?;
+    let Meant { letters, held } = order.letters(&state).await?;
     let (trial, outcome) = if order.step == "go" {
-        let done = state.desk.requeue(selection(&letters)).await?;
-        (None, Some(done.into()))
+        (None, Some(put_back(&state, &shell, &order, &letters).await?))
     } else {
         (Some(try_out(&state, &letters).await), None)
     };
@@ -293,6 +452,7 @@ pub(super) async fn requeue_form(
         what: "requeue",
         which: &order.which(),
         count: letters.len(),
+        held,
         trial,
         outcome,
     }
@@ -305,7 +465,7 @@ pub(super) async fn discard_form(
     shell: Shell,
     Form(order): Form<Order>,
 ) -> Result<Html<String>, Problem> {
-    let letters = order.letters(&state).await?;
+    let Meant { letters, held } = order.letters(&state).await?;
     let outcome = if order.step == "go" {
         Some(drop_all(&state, &shell, &order, &letters).await?)
     } else {
@@ -316,6 +476,7 @@ pub(super) async fn discard_form(
         what: "discard",
         which: &order.which(),
         count: letters.len(),
+        held,
         trial: None,
         outcome,
     }

@@ -12,8 +12,10 @@ use jiff::Timestamp;
 
 use super::{
     api::checked,
+    audit::{self, Acted},
     desk::Look,
     group::{Group, Which, groups},
+    hold::{Held, Holds},
 };
 use crate::{html::Html, problem::Problem, shell::Shell, state::State, time};
 
@@ -35,6 +37,7 @@ struct List<'a> {
     open: Option<Group>,
     letters: Vec<&'a Record>,
     look: &'a Look,
+    holds: Holds,
     problem: Option<&'a Problem>,
     now: Timestamp,
 }
@@ -85,6 +88,15 @@ impl List<'_> {
         format!("/api/v1/dead-letters/export?{}", self.which.params())
     }
 
+    /// Letters of this list that are held.
+    fn held(&self) -> usize {
+        let held = self
+            .letters
+            .iter()
+            .filter(|letter| self.holds.of(letter).is_some());
+        held.count()
+    }
+
     const fn seen(&self) -> usize {
         self.look.records.len()
     }
@@ -128,6 +140,8 @@ pub(super) async fn list(
         letters: letters.take(LISTED).collect(),
         groups,
         look,
+        // Who cannot be asked holds nothing here, and acts say so.
+        holds: Holds::load(&state).await.unwrap_or_default(),
         problem: looked.as_ref().err(),
         now: Timestamp::now(),
     };
@@ -148,6 +162,8 @@ struct Letter<'a> {
     shell: &'a Shell,
     record: &'a Record,
     id: String,
+    held: Option<&'a Held>,
+    history: Vec<Acted>,
     pieces: Vec<Shown>,
     more: usize,
 }
@@ -170,7 +186,10 @@ pub(super) async fn letter(
     let record = state.desk.letter(&checked(id)?).await?;
     let body = record.body().map_err(Problem::internal)?;
     let pieces = ::dead::pieces(&body);
+    let holds = Holds::load(&state).await.unwrap_or_default();
     let page = Letter {
+        held: holds.of(&record),
+        history: audit::history(&state, &record.name()).await,
         shell: &shell.titled("Dead letter", "/dead-letters"),
         id: record.name(),
         more: pieces.len().saturating_sub(PIECES),

@@ -19,6 +19,8 @@ const PATIENCE: u32 = 3;
 pub(crate) struct Known {
     pub(crate) beat: Heartbeat,
     pub(crate) heard_at: Instant,
+    /// So many seconds its clock is ahead of ours; what is under way for a while makes it less.
+    pub(crate) clock_ahead_s: i64,
     history: VecDeque<Sample>,
 }
 
@@ -73,6 +75,10 @@ impl Sample {
     }
 }
 
+fn clock_ahead_s(beat: &Heartbeat) -> i64 {
+    beat.at.duration_since(jiff::Timestamp::now()).as_secs()
+}
+
 impl Pace {
     pub(crate) fn plus(self, other: Self) -> Self {
         Self {
@@ -89,6 +95,7 @@ impl Known {
     pub(crate) fn new(beat: Heartbeat, now: Instant) -> Self {
         let history = VecDeque::from([Sample::of(&beat, now)]);
         Self {
+            clock_ahead_s: clock_ahead_s(&beat),
             beat,
             heard_at: now,
             history,
@@ -108,6 +115,7 @@ impl Known {
         if self.history.len() > HISTORY {
             self.history.pop_front();
         }
+        self.clock_ahead_s = clock_ahead_s(&beat);
         self.beat = beat;
         self.heard_at = now;
     }

@@ -335,6 +335,30 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_off_is_told() {
+        let now = Instant::now();
+        for (seconds, told) in [
+            (0, None),
+            (
+                7200,
+                Some("the clock of web01 is 1 h ahead of the one of these pages"),
+            ),
+            (
+                -120,
+                Some("the clock of web01 is 2 min behind the one of these pages"),
+            ),
+        ] {
+            let hub = Hub::default();
+            let mut off = beat("parser", "a", 1, 0);
+            off.at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
+            hub.hear(off, now);
+            let picture = Picture::new(&Settings::default(), &hub.all(), &Answers::default(), now);
+            let worst = node(&picture, "parser").worst().map(|problem| &*problem.text);
+            assert_eq!(worst, told, "{seconds}");
+        }
+    }
+
+    #[test]
     fn what_a_process_says_of_itself_is_shown() {
         let hub = Hub::default();
         let now = Instant::now();

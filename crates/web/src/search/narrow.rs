@@ -69,6 +69,11 @@ impl Narrowing {
         Ask::default().between(from, to).href()
     }
 
+    /// With further terms.
+    pub(crate) fn with(&self, terms: &str) -> String {
+        self.ask.with_query(format!("{}{terms}", self.base)).href()
+    }
+
     /// For events that have a field.
     pub(crate) fn having(&self, field: &str) -> String {
         self.ask.with_query(format!("{}{field}:*", self.base)).href()

@@ -14,6 +14,8 @@ const COOKIE: &str = "lf_prefs";
 const COOKIE_AGE_S: u32 = 366 * 86_400;
 
 pub(crate) const THEMES: [&str; 3] = ["auto", "light", "dark"];
+/// Percent of the size that the browser has for texts.
+pub(crate) const TEXT_SIZES: [&str; 5] = ["90", "100", "110", "125", "150"];
 pub(crate) const DENSITIES: [&str; 3] = ["normal", "compact", "touch"];
 
 /// What is in the cookie, and what holds where there is none.
@@ -21,6 +23,7 @@ pub(crate) const DENSITIES: [&str; 3] = ["normal", "compact", "touch"];
 pub(crate) struct Preferences {
     pub(crate) theme: &'static str,
     pub(crate) density: &'static str,
+    pub(crate) text_size: &'static str,
     /// The zone of times on the pages.
     pub(crate) zone: TimeZone,
     pub(crate) zone_name: String,
@@ -33,6 +36,7 @@ impl Default for Preferences {
         Self {
             theme: "auto",
             density: "normal",
+            text_size: "100",
             zone: TimeZone::UTC,
             zone_name: "UTC".to_owned(),
             has_keys: true,
@@ -44,6 +48,7 @@ impl Default for Preferences {
 pub(super) struct Wanted {
     theme: Option<String>,
     density: Option<String>,
+    text: Option<String>,
     zone: Option<String>,
     keys: Option<String>,
     back: Option<String>,
@@ -58,6 +63,9 @@ impl Preferences {
             match &*name {
                 "theme" => preferences.theme = one_of(&THEMES, &value).unwrap_or(preferences.theme),
                 "density" => preferences.density = one_of(&DENSITIES, &value).unwrap_or(preferences.density),
+                "text" => {
+                    preferences.text_size = one_of(&TEXT_SIZES, &value).unwrap_or(preferences.text_size)
+                }
                 "zone" => {
                     if let Ok(zone) = TimeZone::get(&value) {
                         preferences.zone = zone;
@@ -75,6 +83,7 @@ impl Preferences {
         let value = form_urlencoded::Serializer::new(String::new())
             .append_pair("theme", self.theme)
             .append_pair("density", self.density)
+            .append_pair("text", self.text_size)
             .append_pair("zone", &self.zone_name)
             .append_pair("keys", if self.has_keys { "on" } else { "off" })
             .finish();
@@ -96,6 +105,8 @@ pub(super) async fn set(Form(wanted): Form<Wanted>) -> Result<impl IntoResponse,
         .and_then(|text| one_of(&DENSITIES, text));
     preferences.theme = theme.unwrap_or(preferences.theme);
     preferences.density = density.unwrap_or(preferences.density);
+    let text_size = wanted.text.as_deref().and_then(|text| one_of(&TEXT_SIZES, text));
+    preferences.text_size = text_size.unwrap_or(preferences.text_size);
     preferences.has_keys = wanted.keys.as_deref() != Some("off");
     if let Some(name) = wanted
         .zone
@@ -127,6 +138,7 @@ mod tests {
         let preferences = Preferences {
             theme: "dark",
             density: "compact",
+            text_size: "125",
             zone: TimeZone::get("Europe/Berlin").unwrap(),
             zone_name: "Europe/Berlin".to_owned(),
             has_keys: false,
@@ -137,8 +149,14 @@ mod tests {
         headers.insert(header::COOKIE, pair.parse().unwrap());
         let read = Preferences::of(&headers);
         assert_eq!(
-            (read.theme, read.density, &*read.zone_name, read.has_keys),
-            ("dark", "compact", "Europe/Berlin", false)
+            (
+                read.theme,
+                read.density,
+                read.text_size,
+                &*read.zone_name,
+                read.has_keys
+            ),
+            ("dark", "compact", "125", "Europe/Berlin", false)
         );
         headers.insert(
             header::COOKIE,

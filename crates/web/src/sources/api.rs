@@ -9,11 +9,12 @@ use axum::{
 use event::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::{SOURCE_HOURS, SourcesRequest};
+use store::{SOURCE_HOURS, SourceRow, SourcesRequest};
 
 use super::{
     clock::last,
     judge::{Condition, Judged},
+    watch::Watch,
 };
 use crate::{hub::Known, problem::Problem, state::State};
 
@@ -27,7 +28,7 @@ pub(super) const PAGE: usize = 200;
 pub(super) struct Params {
     /// Part of the name.
     pub(super) q: String,
-    /// Only those: silent, unknown, ok.
+    /// Only those: silent, unknown, muted, ok.
     pub(super) state: String,
     /// Sources to pass over.
     pub(super) cursor: String,
@@ -56,13 +57,12 @@ impl Params {
 }
 
 pub(super) async fn list(state: &State, params: &Params) -> Result<Listed, Problem> {
-    let wanted =
-        match &*params.state {
-            "" => None,
-            word => Some(Condition::of(word).ok_or_else(|| {
-                Problem::bad_request("bad_parameter", "state must be silent, unknown or ok.")
-            })?),
-        };
+    let wanted = match &*params.state {
+        "" => None,
+        word => Some(Condition::of(word).ok_or_else(|| {
+            Problem::bad_request("bad_parameter", "state must be silent, unknown, muted or ok.")
+        })?),
+    };
     let now = Timestamp::now();
     let request = SourcesRequest {
         containing: params.q.clone(),
@@ -72,9 +72,16 @@ pub(super) async fn list(state: &State, params: &Params) -> Result<Listed, Probl
     };
     let rows = state.store.sources(&request).await?;
     let is_whole = rows.len() < SOURCES_MAX;
+    let watch = Watch::load(state).await?;
+    let missing = missing(state, &watch, params, &rows, now).await?;
     let mut sources: Vec<_> = rows
         .into_iter()
-        .map(|row| Judged::new(row, now.as_micros()))
+        .map(|row| {
+            let mut source = Judged::new(row, now.as_micros());
+            watch.apply(&mut source, now);
+            source
+        })
+        .chain(missing)
         .collect();
     let silent = sources
         .iter()
@@ -88,6 +95,36 @@ pub(super) async fn list(state: &State, params: &Params) -> Result<Listed, Probl
         silent,
         is_whole,
     })
+}
+
+/// Those that are expected and never sent, as far as they are meant. With a filter `rows` are not all who ever sent.
+async fn missing(
+    state: &State,
+    watch: &Watch,
+    params: &Params,
+    rows: &[SourceRow],
+    now: Timestamp,
+) -> Result<Vec<Judged>, Problem> {
+    if watch.expected.is_empty() {
+        return Ok(Vec::new());
+    }
+    let all;
+    let rows = if params.q.is_empty() {
+        rows
+    } else {
+        let request = SourcesRequest {
+            containing: String::new(),
+            after: None,
+            limit: SOURCES_MAX,
+            now,
+        };
+        all = state.store.sources(&request).await?;
+        &all
+    };
+    let mut missing = watch.missing(rows.iter().map(|row| &*row.hostname), now);
+    let wanted = params.q.to_lowercase();
+    missing.retain(|source| source.row.hostname.to_lowercase().contains(&wanted));
+    Ok(missing)
 }
 
 /// A connection of a source, or an address without one.
@@ -159,8 +196,8 @@ fn as_json(source: &Judged, via: &[Via]) -> Value {
         "via": via,
         "last_hour": before,
         "spark": source.row.hours.as_slice(),
-        "first_seen": source.row.first_seen.to_string(),
-        "last_seen": source.row.last_seen.to_string(),
+        "first_seen": source.is_seen.then(|| source.row.first_seen.to_string()),
+        "last_seen": source.is_seen.then(|| source.row.last_seen.to_string()),
         "usual_gap_ms": source.usual_gap_micros.map(|micros| micros / 1000),
         "apps": source.row.apps,
     })
@@ -204,9 +241,10 @@ pub(super) async fn one(state: &State, hostname: &str) -> Result<Judged, Problem
     };
     let rows = state.store.sources(&request).await?;
     let found = rows.into_iter().find(|row| row.hostname == hostname);
-    found
-        .map(|row| Judged::new(row, now.as_micros()))
-        .ok_or_else(|| Problem::not_found(format!("No source has the name {hostname:?}.")))
+    let row = found.ok_or_else(|| Problem::not_found(format!("No source has the name {hostname:?}.")))?;
+    let mut source = Judged::new(row, now.as_micros());
+    Watch::load(state).await?.apply(&mut source, now);
+    Ok(source)
 }
 
 pub(super) async fn source(

@@ -20,6 +20,8 @@ pub(super) enum Condition {
     Silent,
     /// Too little is known to call it silent.
     Unknown,
+    /// Somebody said that its silence is no news.
+    Muted,
     Ok,
 }
 
@@ -27,6 +29,8 @@ pub(super) enum Condition {
 #[derive(Debug, Clone)]
 pub(super) struct Judged {
     pub(super) row: SourceRow,
+    /// False for one that is expected and never sent.
+    pub(super) is_seen: bool,
     pub(super) condition: Condition,
     /// The rule that says so.
     pub(super) why: String,
@@ -41,6 +45,7 @@ impl Condition {
         match self {
             Self::Silent => "✕ silent",
             Self::Unknown => "? unknown",
+            Self::Muted => "– muted",
             Self::Ok => "✓ sends",
         }
     }
@@ -48,7 +53,7 @@ impl Condition {
     pub(super) const fn class(self) -> &'static str {
         match self {
             Self::Silent => "bad",
-            Self::Unknown => "muted",
+            Self::Unknown | Self::Muted => "muted",
             Self::Ok => "ok",
         }
     }
@@ -57,6 +62,7 @@ impl Condition {
         match word {
             "silent" => Some(Self::Silent),
             "unknown" => Some(Self::Unknown),
+            "muted" => Some(Self::Muted),
             "ok" => Some(Self::Ok),
             _ => None,
         }
@@ -96,6 +102,7 @@ impl Judged {
         };
         Self {
             row,
+            is_seen: true,
             condition,
             why,
             usual_gap_micros,
@@ -114,7 +121,7 @@ impl Judged {
 
     /// Whether there is a page of it.
     pub(super) fn has_page(&self) -> bool {
-        !matches!(&*self.row.hostname, "" | "*")
+        self.is_seen && !matches!(&*self.row.hostname, "" | "*")
     }
 
     /// The curve in a word, for those who do not see it.

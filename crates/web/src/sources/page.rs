@@ -13,6 +13,8 @@ use super::{
     api::{Listed, PAGE, Params, Via, kernel_drops, list as listed, most, one, via},
     clock::{Last, last},
     judge::Judged,
+    watch::{Expected, Watch},
+    watch_page::mutes,
 };
 use crate::{
     html::Html,
@@ -91,7 +93,12 @@ fn spark(source: &Judged) -> String {
 }
 
 fn href(source: &Judged) -> String {
-    let name: String = form_urlencoded::byte_serialize(source.row.hostname.as_bytes()).collect();
+    href_of(&source.row.hostname)
+}
+
+/// The page of a source.
+pub(super) fn href_of(hostname: &str) -> String {
+    let name: String = form_urlencoded::byte_serialize(hostname.as_bytes()).collect();
     // In a path a plus is a plus.
     format!("/sources/{}", name.replace('+', "%20"))
 }
@@ -119,11 +126,11 @@ impl List<'_> {
     }
 
     fn last_seen(&self, source: &Judged) -> String {
-        time::seconds(source.row.last_seen, &self.shell.preferences.zone)
-    }
-
-    fn quiet(&self, source: &Judged) -> String {
-        time::rough(source.quiet_micros)
+        if !source.is_seen {
+            return "never".to_owned();
+        }
+        let at = time::seconds(source.row.last_seen, &self.shell.preferences.zone);
+        format!("{at}, {} ago", time::rough(source.quiet_micros))
     }
 
     fn gap(&self, source: &Judged) -> String {
@@ -196,11 +203,40 @@ struct Source<'a> {
     rows: String,
     search: String,
     tail: String,
+    href: String,
+    mutes: [(&'static str, &'static str); 5],
+    /// Whether it is muted now.
+    is_muted: bool,
+    expected: Option<Expectation>,
+}
+
+/// That a source is expected to speak.
+struct Expectation {
+    every: String,
+    author: String,
+    /// By a pattern, which has other sources too.
+    pattern: Option<String>,
+}
+
+impl Expectation {
+    fn of(hostname: &str, expected: &Expected) -> Self {
+        Self {
+            every: expected.every_text(),
+            author: expected.author.clone(),
+            pattern: (expected.name != hostname).then(|| expected.name.clone()),
+        }
+    }
 }
 
 impl Source<'_> {
     fn at(&self, at: &event::Timestamp) -> String {
         time::seconds(*at, &self.shell.preferences.zone)
+    }
+
+    fn is_expected_itself(&self) -> bool {
+        self.expected
+            .as_ref()
+            .is_some_and(|expected| expected.pattern.is_none())
     }
 
     fn gap(&self) -> String {
@@ -219,6 +255,8 @@ pub(super) async fn source(
     Path(hostname): Path<String>,
 ) -> Result<Page<String>, Problem> {
     let source = one(&state, &hostname).await?;
+    let watch = Watch::load(&state).await?;
+    let (expected, muted) = watch.of(&hostname, event::Timestamp::now());
     let told = last(&state, &hostname).await;
     let query = format!("host:{}", quoted(&hostname));
     let ask = Ask::default().with_query(&*query).last("24h");
@@ -241,6 +279,10 @@ pub(super) async fn source(
         spark: spark(&source),
         rows,
         search: ask.href(),
+        href: href_of(&hostname),
+        mutes: mutes(),
+        is_muted: muted.is_some(),
+        expected: expected.map(|expected| Expectation::of(&hostname, expected)),
         tail: format!(
             "/tail?{}",
             form_urlencoded::Serializer::new(String::new())

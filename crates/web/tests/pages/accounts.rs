@@ -20,7 +20,7 @@ pub(crate) async fn join(pages: &Pages, link: &str, name: &str) -> String {
 }
 
 /// The first account.
-async fn first(pages: &Pages) -> String {
+pub(crate) async fn first(pages: &Pages) -> String {
     let csrf = pages.get("/settings/users").await.csrf().to_owned();
     let invited = pages
         .post("/settings/users", &[], &format!("csrf={csrf}&role=admin"))
@@ -28,11 +28,11 @@ async fn first(pages: &Pages) -> String {
     join(pages, link(&invited), "ana").await
 }
 
-async fn signed_in(pages: &Pages, cookie: &str, path: &str) -> Answer {
+pub(crate) async fn signed_in(pages: &Pages, cookie: &str, path: &str) -> Answer {
     pages.ask("GET", path, &[("Cookie", cookie)], "").await
 }
 
-async fn post(pages: &Pages, cookie: &str, path: &str, form: &str) -> Answer {
+pub(crate) async fn post(pages: &Pages, cookie: &str, path: &str, form: &str) -> Answer {
     let csrf = signed_in(pages, cookie, "/settings/sessions")
         .await
         .csrf()
@@ -42,7 +42,13 @@ async fn post(pages: &Pages, cookie: &str, path: &str, form: &str) -> Answer {
         .await
 }
 
-async fn token(pages: &Pages, cookie: &str, form: &str) -> String {
+/// Another account, by an invitation of `admin`; the cookie of its session.
+pub(crate) async fn invited(pages: &Pages, admin: &str, role: &str, name: &str) -> String {
+    let invited = post(pages, admin, "/settings/users", &format!("role={role}")).await;
+    join(pages, link(&invited), name).await
+}
+
+pub(crate) async fn token(pages: &Pages, cookie: &str, form: &str) -> String {
     let made = post(pages, cookie, "/settings/tokens", form).await;
     assert_eq!(made.status, 201, "{made:?}");
     let (_, after) = made.body.split_once("id=\"secret\">").expect("shows it");
@@ -116,10 +122,13 @@ async fn a_wrong_name_and_a_wrong_password_look_alike_and_cost_time() {
     };
     let (known, unknown) = (try_it("ana").await, try_it("eve").await);
     assert_eq!((known.status, unknown.status), (401, 401));
-    assert_eq!(
-        known.body.replace("ana", "NAME"),
-        unknown.body.replace("eve", "NAME")
-    );
+    // But for the name, and for the time of day.
+    let look = |answer: &Answer, name: &str| {
+        let (before, after) = answer.body.split_once(" data-now=").expect("tells the time");
+        let (_, after) = after.split_once('>').expect("ends");
+        format!("{before}{after}").replace(name, "NAME")
+    };
+    assert_eq!(look(&known, "ana"), look(&unknown, "eve"));
     try_it("ana").await;
     let waiting = try_it("ana").await;
     assert_eq!(waiting.status, 429, "{waiting:?}");
@@ -257,5 +266,46 @@ async fn beyond_this_machine_nothing_is_open_before_the_first_account() {
         assert!(!answer.body.contains("/set-up/"), "{path}");
     }
     assert_eq!(pages.post("/settings/users", &[], "role=admin").await.status, 403);
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_ended_is_over_at_once_even_while_the_store_is_away() {
+    let database = testkit::postgres();
+    let pages = Pages::on_postgres(database.url()).await;
+    let ana = first(&pages).await;
+    let other = pages
+        .post(
+            "/sign-in",
+            &[],
+            &format!("name=ana&password={}", PASSWORD.replace(' ', "+")),
+        )
+        .await
+        .cookie()
+        .to_owned();
+    let ben = invited(&pages, &ana, "reader", "ben").await;
+    let looks = async |cookie: &str| signed_in(&pages, cookie, "/pipeline").await.status;
+    let csrf = signed_in(&pages, &other, "/pipeline").await.csrf().to_owned();
+    for cookie in [&ana, &other, &ben] {
+        assert_eq!(looks(cookie).await, 200);
+    }
+    assert_eq!(
+        post(&pages, &ana, "/settings/users/ben/remove", "").await.status,
+        303
+    );
+    for cookie in [&ana, &other] {
+        assert_eq!(looks(cookie).await, 200);
+    }
+    // No operation of the store works any more.
+    pages.store.close().await;
+    assert_eq!(looks(&ana).await, 200, "who was let in goes on looking");
+    assert_ne!(looks(&ben).await, 200, "who was removed before does not");
+    assert_eq!(looks(&other).await, 200);
+    let left = pages
+        .post("/sign-out", &[("Cookie", &*other)], &format!("csrf={csrf}"))
+        .await;
+    assert_eq!((left.status, left.cookie()), (303, "lf_session="), "{left:?}");
+    assert_ne!(looks(&other).await, 200, "who signed out does not");
+    assert_eq!(looks(&ana).await, 200);
     pages.stop().await;
 }

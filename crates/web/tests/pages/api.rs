@@ -34,6 +34,52 @@ fn lines(answer: &Answer) -> Vec<Value> {
         .collect()
 }
 
+/// What is asked for by GET, with parameters, and answers JSON.
+const READS: &[(&str, &str)] = &[
+    ("/api/v1/events/{id}", ""),
+    ("/api/v1/events/{id}/context", "before=1&after=1"),
+    ("/api/v1/histogram", "range=1h&buckets=10"),
+    ("/api/v1/count", "range=1h"),
+    ("/api/v1/count", "range=1h&exact=1&q=login"),
+    ("/api/v1/fields", "range=1h"),
+    ("/api/v1/fields/{name}/values", "range=1h&limit=5"),
+    ("/api/v1/patterns", "range=1h&sample=100"),
+    ("/api/v1/suggest", "q=host&range=1h"),
+    ("/api/v1/suggest", "q=fields.user%3Aa&range=1h"),
+    ("/api/v1/pipeline", ""),
+    ("/api/v1/durability", ""),
+    ("/api/v1/clients", ""),
+    ("/api/v1/dead-letters", ""),
+    ("/api/v1/dead-letters/groups", ""),
+    ("/api/v1/sources", ""),
+    ("/api/v1/sources/{hostname}", ""),
+    ("/api/v1/sources/expected", ""),
+    ("/api/v1/dead-letters/audit", ""),
+    ("/api/v1/saved", ""),
+    ("/api/v1/tokens", ""),
+    ("/api/v1/sessions", ""),
+];
+
+/// Described, and checked below or in tests of their own.
+const ELSEWHERE: &[&str] = &[
+    "/api/v1/events",
+    "/api/v1/export",
+    "/api/v1/query/check",
+    "/api/v1/tokens/{id}",
+    // In tests of their own.
+    "/api/v1/tail",
+    "/api/v1/pipeline/stream",
+    "/api/v1/dead-letters/{id}",
+    "/api/v1/dead-letters/export",
+    "/api/v1/dead-letters/requeue",
+    "/api/v1/dead-letters/discard",
+    "/api/v1/dead-letters/hold",
+    "/api/v1/dead-letters/release",
+    "/api/v1/saved/{id}",
+    "/api/v1/links",
+    "/api/v1/sources/{hostname}/mute",
+];
+
 #[tokio::test]
 async fn answers_are_as_described() {
     let pages = Pages::start().await;
@@ -47,26 +93,7 @@ async fn answers_are_as_described() {
     .await;
     let description = description();
     let mut seen = Vec::new();
-    for (path, params) in [
-        ("/api/v1/events/{id}", ""),
-        ("/api/v1/events/{id}/context", "before=1&after=1"),
-        ("/api/v1/histogram", "range=1h&buckets=10"),
-        ("/api/v1/count", "range=1h"),
-        ("/api/v1/count", "range=1h&exact=1&q=login"),
-        ("/api/v1/fields", "range=1h"),
-        ("/api/v1/fields/{name}/values", "range=1h&limit=5"),
-        ("/api/v1/suggest", "q=host&range=1h"),
-        ("/api/v1/suggest", "q=fields.user%3Aa&range=1h"),
-        ("/api/v1/pipeline", ""),
-        ("/api/v1/durability", ""),
-        ("/api/v1/clients", ""),
-        ("/api/v1/dead-letters", ""),
-        ("/api/v1/dead-letters/groups", ""),
-        ("/api/v1/sources", ""),
-        ("/api/v1/sources/{hostname}", ""),
-        ("/api/v1/tokens", ""),
-        ("/api/v1/sessions", ""),
-    ] {
+    for &(path, params) in READS {
         let address = path
             .replace("{id}", &ids[0].to_string())
             .replace("{name}", "hostname")
@@ -118,19 +145,7 @@ async fn answers_are_as_described() {
         assert_eq!(answer.status, 200, "{answer:?}");
         check(&checked, &answer.json());
     }
-    seen.extend([
-        "/api/v1/events",
-        "/api/v1/export",
-        "/api/v1/query/check",
-        "/api/v1/tokens/{id}",
-        // In tests of their own.
-        "/api/v1/tail",
-        "/api/v1/pipeline/stream",
-        "/api/v1/dead-letters/{id}",
-        "/api/v1/dead-letters/export",
-        "/api/v1/dead-letters/requeue",
-        "/api/v1/dead-letters/discard",
-    ]);
+    seen.extend(ELSEWHERE);
     let described = description["paths"].as_object().expect("has paths");
     let unseen: Vec<_> = described
         .keys()
@@ -151,6 +166,7 @@ async fn errors_are_problems_as_described() {
         ("/api/v1/events?budget_ms=0", 400, "bad_parameter"),
         ("/api/v1/histogram?buckets=401", 400, "bad_parameter"),
         ("/api/v1/count?exact=maybe", 400, "bad_parameter"),
+        ("/api/v1/patterns?sample=0", 400, "bad_parameter"),
         ("/api/v1/fields/nonsense/values", 404, "not_found"),
         ("/api/v1/events/nonsense", 404, "not_found"),
         (
@@ -226,6 +242,7 @@ async fn a_bound_token_sees_only_what_its_query_selects() {
     }
     assert_eq!(get("/api/v1/count?range=1h").await.json()["estimate"], 1);
     assert!(!get("/api/v1/fields/hostname/values").await.body.contains("db07"));
+    assert!(!get("/api/v1/patterns").await.body.contains("not mine"));
     assert!(!get("/api/v1/suggest?q=host%3Ad").await.body.contains("db07"));
     assert!(!get("/api/v1/export").await.body.contains("not mine"));
     assert_eq!(get(&format!("/api/v1/events/{}", ids[0])).await.status, 200);

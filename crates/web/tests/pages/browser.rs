@@ -45,20 +45,20 @@ impl Pages {
         Self::on(folder, store, change).await
     }
 
+    /// On a database of PostgreSQL.
+    pub(crate) async fn on_postgres(url: &str) -> Self {
+        let folder = tempfile::tempdir().expect("makes a folder");
+        let store = Store::connect(&StoreSettings::Postgres(postgres(url))).expect("is a store");
+        store.migrate().await.expect("migrates");
+        Self::on(folder, store, |_| {}).await
+    }
+
     /// On a store that does not answer.
     pub(crate) async fn without_store() -> Self {
         let folder = tempfile::tempdir().expect("makes a folder");
         let port = testkit::free_port();
-        let store = Store::connect(&StoreSettings::Postgres(PostgresSettings {
-            url: Secret::new(format!("postgres://nobody@127.0.0.1:{port}/nothing")),
-            tls_ca_file: None,
-            pool_size: 2,
-            connect_timeout: Duration::from_secs(2),
-            partition: Duration::from_secs(86_400),
-            partitions_ahead: 2,
-            searches_max: 4,
-        }))
-        .expect("is a store");
+        let url = format!("postgres://nobody@127.0.0.1:{port}/nothing");
+        let store = Store::connect(&StoreSettings::Postgres(postgres(&url))).expect("is a store");
         Self::on(folder, store, |_| {}).await
     }
 
@@ -133,6 +133,18 @@ impl Pages {
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).await.expect("reads");
         Answer::new(&bytes)
+    }
+}
+
+fn postgres(url: &str) -> PostgresSettings {
+    PostgresSettings {
+        url: Secret::new(url.to_owned()),
+        tls_ca_file: None,
+        pool_size: 2,
+        connect_timeout: Duration::from_secs(2),
+        partition: Duration::from_secs(86_400),
+        partitions_ahead: 2,
+        searches_max: 4,
     }
 }
 

@@ -209,3 +209,94 @@ async fn a_discarded_letter_is_recorded_with_who_and_why() {
     );
     pages.stop().await;
 }
+
+#[tokio::test]
+async fn held_letters_stay_and_who_did_what_is_listed() {
+    let pages = Pages::start().await;
+    let one = bury(&pages, "parser", "byte 1 is bad", b"one").await;
+    bury(&pages, "parser", "byte 2 is bad", b"two").await;
+    let csrf = pages.get("/dead-letters").await.csrf().to_owned();
+    let headers = [("Content-Type", "application/json"), ("X-Lf-Csrf", &*csrf)];
+    let call = async |what: &str, body: &str| {
+        let path = format!("/api/v1/dead-letters/{what}");
+        pages.ask("POST", &path, &headers, body).await
+    };
+    let description = description();
+    let described = |what: &str| {
+        let path = format!("/api/v1/dead-letters/{what}");
+        schema(&description, &path, "post", "200", "application/json")
+    };
+    let one_only = format!(r#"{{"ids":["{one}"],"why":"<b>for Ana"}}"#);
+    assert_eq!(
+        call("hold", &format!(r#"{{"ids":["{one}"]}}"#)).await.status,
+        400,
+        "without why"
+    );
+    let held = call("hold", &one_only).await;
+    check(&described("hold"), &held.json());
+    assert_eq!(held.json()["done"], 1);
+    let page = pages.get(&format!("/dead-letters/{one}")).await;
+    assert!(
+        page.body.contains("&lt;b&gt;for Ana") && !page.body.contains("<b>for Ana"),
+        "{}",
+        page.body
+    );
+    // The act on the group passes over it, and the one on itself says why it does not.
+    let put_back = call("requeue", r#"{"group":{"stage":"parser"}}"#).await;
+    check(&described("requeue"), &put_back.json());
+    assert_eq!(put_back.json()["done"], 1);
+    let refused = call("requeue", &format!(r#"{{"ids":["{one}"]}}"#)).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (409, &"held".into()));
+    let form = format!("csrf={csrf}&id={one}&step=go&why=done");
+    assert_eq!(pages.post("/dead-letters/discard", &[], &form).await.status, 409);
+    assert_eq!(ready(&pages, QueueName::dead()).await, 1);
+    let page = pages.get("/dead-letters?stage=parser").await;
+    assert!(
+        page.body.contains("held by somebody on this machine"),
+        "{}",
+        page.body
+    );
+    let released = pages
+        .post("/dead-letters/release", &[], &format!("csrf={csrf}&id={one}"))
+        .await;
+    let back = format!("/dead-letters/{one}");
+    assert_eq!(
+        (released.status, released.header("location")),
+        (303, Some(&*back))
+    );
+    assert!(pages.get(&back).await.body.contains("What was done with it"));
+    let discarded = pages.post("/dead-letters/discard", &[], &form).await;
+    assert!(discarded.body.contains("1 discarded"), "{}", discarded.body);
+
+    let acts = pages.get("/api/v1/dead-letters/audit").await.json();
+    check(
+        &schema(
+            &description,
+            "/api/v1/dead-letters/audit",
+            "get",
+            "200",
+            "application/json",
+        ),
+        &acts,
+    );
+    let told: Vec<_> = acts["acts"]
+        .as_array()
+        .expect("is a list")
+        .iter()
+        .map(|act| &act["what"])
+        .collect();
+    assert_eq!(told, ["discard", "release", "requeue", "hold"]);
+    assert_eq!(acts["acts"][0]["ids"][0], one.to_string());
+    assert_eq!(
+        (&acts["acts"][2]["stage"], &acts["acts"][2]["done"]),
+        (&"parser".into(), &1.into())
+    );
+    let page = pages.get("/dead-letters/audit").await;
+    assert!(
+        page.status == 200 && page.body.contains("put back 1") && page.body.contains("&lt;b&gt;for Ana"),
+        "{}",
+        page.body
+    );
+    assert_eq!(pages.get("/dead-letters/audit?cursor=x").await.status, 400);
+    pages.stop().await;
+}

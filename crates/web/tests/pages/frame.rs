@@ -100,7 +100,7 @@ async fn appearance_is_kept_in_a_cookie() {
     let page = pages.get("/settings/sessions").await;
     assert!(page.body.contains("data-theme=\"auto\""), "{}", page.body);
     let form = format!(
-        "csrf={}&theme=dark&zone=Europe/Berlin&back=//evil.example",
+        "csrf={}&theme=dark&text=125&zone=Europe/Berlin&back=//evil.example",
         page.csrf()
     );
     let kept = pages.post("/preferences", &[], &form).await;
@@ -109,7 +109,9 @@ async fn appearance_is_kept_in_a_cookie() {
         .ask("GET", "/settings/sessions", &[("Cookie", kept.cookie())], "")
         .await;
     assert!(
-        page.body.contains("data-theme=\"dark\"") && page.body.contains("Europe/Berlin"),
+        page.body.contains("data-theme=\"dark\"")
+            && page.body.contains("data-text=\"125\"")
+            && page.body.contains("Europe/Berlin"),
         "{}",
         page.body
     );

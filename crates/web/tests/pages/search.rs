@@ -281,3 +281,41 @@ async fn a_search_has_a_shape_and_an_export() {
     assert_eq!(pages.get("/export?format=exe").await.status, 400);
     pages.stop().await;
 }
+
+#[tokio::test]
+async fn messages_that_differ_in_values_are_one_pattern() {
+    let pages = Pages::start().await;
+    let mut events: Vec<_> = (0..30)
+        .map(|number| event("web01", 6, format!("timeout after {number} ms <b>waiting</b>")))
+        .collect();
+    events.push(event("db01", 3, "disk full"));
+    put(&pages.store, events).await;
+    let page = pages.get("/search/patterns?range=1h").await;
+    assert_eq!(page.status, 200);
+    assert!(
+        page.body.contains("timeout after * ms &lt;b&gt;waiting")
+            && page.body.contains("Of all 31 matches: 2 patterns"),
+        "{}",
+        page.body
+    );
+    let found = pages.get("/api/v1/patterns?range=1h").await.json();
+    assert_eq!(
+        (&found["sample"], &found["patterns"][0]["n"]),
+        (&31.into(), &30.into())
+    );
+    // Its query finds them again, and its negation all others.
+    let query = found["patterns"][0]["query"].as_str().expect("has a query");
+    for (query, count) in [(query.to_owned(), 30), (format!("-({query})"), 1)] {
+        let params = form_urlencoded::Serializer::new(String::new())
+            .append_pair("q", &query)
+            .append_pair("range", "1h")
+            .append_pair("exact", "1")
+            .finish();
+        let counted = pages.get(&format!("/api/v1/count?{params}")).await.json();
+        assert_eq!(counted["exact"], count, "{query}");
+    }
+    assert_eq!(pages.get("/search/patterns?q=severity%3Awrn").await.status, 422);
+    let none = pages.get("/search/patterns?q=absent").await;
+    assert!(none.body.contains("No event matches"), "{}", none.body);
+    pages.stop().await;
+}

@@ -12,6 +12,8 @@ use crate::{
 
 /// A warning or error in a log is a stage's problem for so long.
 const TROUBLE_SECONDS: i64 = 300;
+/// Clocks that are further apart make ranges of time wrong.
+const CLOCK_OFF_SECONDS: u64 = 30;
 /// A queue is nearly full from here on.
 const NEARLY_FULL: f64 = 0.8;
 /// Fewer a minute are not worth a word.
@@ -80,6 +82,22 @@ fn process(node: &mut Node, known: &Known, now: Instant) {
             Level::Caution,
             format!("{} is silent", beat.instance),
             Some(beat.at),
+        );
+    }
+    if known.clock_ahead_s.unsigned_abs() > CLOCK_OFF_SECONDS {
+        let off = crate::time::rough(known.clock_ahead_s.saturating_mul(1_000_000));
+        let side = if known.clock_ahead_s > 0 {
+            "ahead of"
+        } else {
+            "behind"
+        };
+        node.problem(
+            Level::Caution,
+            format!(
+                "the clock of {} is {off} {side} the one of these pages",
+                beat.host
+            ),
+            None,
         );
     }
     for part in &beat.not_ready {

@@ -144,3 +144,35 @@ async fn single_keys_can_be_switched_off() {
     browser.close().await;
     pages.stop().await;
 }
+
+#[tokio::test]
+async fn keys_narrow_to_the_value_that_has_the_focus() {
+    let pages = Pages::start().await;
+    put(
+        &pages.store,
+        vec![event("web01", 6, "one"), event("web02", 6, "two")],
+    )
+    .await;
+    let browser = Chromium::start(&pages).await;
+    for (key, query, rows) in [
+        ("f", "hostname:web01", "1 event"),
+        ("F", "-hostname:web01", "1 event"),
+    ] {
+        browser.open("/search").await;
+        browser.until("document.title.startsWith('2 events')").await;
+        browser
+            .run("[...document.querySelectorAll('.facets li a')].find((a) => a.textContent === 'web01').focus()")
+            .await;
+        browser.press(key).await;
+        browser
+            .until(&format!(
+                "new URL(location.href).searchParams.get('q') === {query:?}"
+            ))
+            .await;
+        browser
+            .until(&format!("document.title.startsWith({rows:?})"))
+            .await;
+    }
+    browser.close().await;
+    pages.stop().await;
+}

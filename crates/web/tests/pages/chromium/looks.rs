@@ -41,6 +41,7 @@ async fn filled() -> (Pages, Vec<String>) {
         "/search?q=severity%3Awrn".to_owned(),
         format!("/event/{}", ids[2]),
         format!("/event/{}/context", ids[0]),
+        "/search/patterns".to_owned(),
         "/tail".to_owned(),
         "/pipeline".to_owned(),
         "/pipeline?open=queue%3Aparser".to_owned(),
@@ -50,7 +51,11 @@ async fn filled() -> (Pages, Vec<String>) {
         format!("/dead-letters/{letter}"),
         "/sources".to_owned(),
         "/sources/web01".to_owned(),
+        "/sources/expected".to_owned(),
+        "/dead-letters/audit".to_owned(),
+        "/saved".to_owned(),
         "/settings/tokens".to_owned(),
+        "/settings/password".to_owned(),
         "/settings/sessions".to_owned(),
         "/settings/users".to_owned(),
         "/sign-in".to_owned(),
@@ -141,13 +146,14 @@ async fn no_page_has_a_serious_finding_of_accessibility() {
            .map((v) => [v.id, v.nodes.length, v.nodes[0].html.slice(0, 200), v.nodes[0].failureSummary])"
     );
     let mut findings = Vec::new();
-    for theme in ["light", "dark"] {
+    for (theme, width) in [("light", 1440), ("dark", 1440), ("light", 390)] {
         browser.prefer(&[("prefers-color-scheme", theme)]).await;
+        browser.resize(width, 844).await;
         for path in &paths {
             browser.open(path).await;
             let found = browser.run_async(&check).await;
             if found != serde_json::json!([]) {
-                findings.push(format!("{theme} {path}: {found:#}"));
+                findings.push(format!("{theme} {width} px {path}: {found:#}"));
             }
             expect_quiet(&browser, path).await;
         }

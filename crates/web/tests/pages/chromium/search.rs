@@ -274,7 +274,7 @@ async fn an_export_is_a_file() {
     let folder = browser.keep_downloads().await;
     browser.open("/search?q=refused").await;
     browser.until("document.title.startsWith('2 events')").await;
-    browser.click(".tools .menu:nth-of-type(2) summary").await;
+    browser.click(".tools .menu:nth-of-type(3) summary").await;
     browser.click("a[href*='format=csv']").await;
     let file = folder.join("logferry.csv");
     let text = testkit::eventually(crate::browser::DEADLINE, || async {
@@ -433,6 +433,149 @@ async fn rows_are_seen_in_small_at_the_edge() {
               document.querySelector('#minimap').dispatchEvent(new MouseEvent('click', { clientY: box.bottom - 1 }))")
         .await;
     browser.until("scrollY > 100").await;
+    browser.close().await;
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn an_estimate_gives_way_to_the_count() {
+    let (pages, browser) = opened("/search?range=1h").await;
+    browser.until("document.title.startsWith('152 events')").await;
+    // The store counts so few at once; the page is made to say that it has only an estimate.
+    browser
+        .run(
+            "const real = window.fetch;
+             window.fetch = async (address, ...rest) => {
+               const answer = await real(address, ...rest);
+               if (!String(address).includes('/search')) { window.asked = String(address); return answer; }
+               const html = (await answer.text()).replace(/<b>2 events/, '<b data-estimate>few events (estimate)');
+               return Object.defineProperty(new Response(html), 'url', { value: answer.url });
+             };",
+        )
+        .await;
+    browser.fill("#q", "refused").await;
+    browser.press(ENTER).await;
+    browser.until("window.asked").await;
+    browser
+        .until("document.querySelector('#status b:not([data-estimate])').textContent === '2 events'")
+        .await;
+    let asked = browser.run("return window.asked").await;
+    let asked = asked.as_str().unwrap_or_default();
+    assert!(
+        asked.starts_with("/api/v1/count?q=refused") && asked.contains("exact=1") && asked.contains("from="),
+        "{asked}"
+    );
+    browser.until("document.title.startsWith('2 events')").await;
+    browser.close().await;
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn on_a_phone_frequent_values_fold_away() {
+    let (pages, browser) = opened("/nowhere").await;
+    browser.complaints().await;
+    browser.resize(390, 844).await;
+    browser.open("/search").await;
+    browser.until("document.title.startsWith('152 events')").await;
+    let is_shown = "document.querySelector('.facets li')?.checkVisibility({ contentVisibilityAuto: true })";
+    browser.until(&format!("!{is_shown}")).await;
+    let top = browser
+        .run("return document.querySelector('#rows tr[id]').getBoundingClientRect().top")
+        .await;
+    assert!(
+        top.as_f64().is_some_and(|top| top < 600.0),
+        "rows are seen at once: {top}"
+    );
+    // Two lines a row: what and who, and the message below.
+    let lines = browser
+        .run("const row = document.querySelector('#rows tr[id]'); return [row.cells[0], row.cells[4]].map((c) => c.getBoundingClientRect().top)")
+        .await;
+    assert!(lines[1].as_f64() > lines[0].as_f64(), "{lines}");
+    browser.click(".fold > summary").await;
+    browser.until(is_shown).await;
+    browser.close().await;
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn a_group_of_the_legend_is_hidden_and_shown() {
+    let (pages, browser) = opened("/search").await;
+    browser.until("document.querySelector('.legend button')").await;
+    let key = ".legend button[data-group=other]";
+    let pressed = |is| format!("document.querySelector('{key}').getAttribute('aria-pressed') === '{is}'");
+    browser.until(&pressed(true)).await;
+    let pixels = "return document.querySelector('.plot canvas').toDataURL()";
+    let all = browser.run(pixels).await;
+    browser.click(key).await;
+    browser.until(&pressed(false)).await;
+    assert_ne!(browser.run(pixels).await, all, "the others take the room");
+    // What was hidden stays so while one looks further.
+    browser.fill("#q", "refused").await;
+    browser.press(ENTER).await;
+    browser.until("document.title.startsWith('2 events')").await;
+    browser.until(&pressed(false)).await;
+    browser.click(key).await;
+    browser.until(&pressed(true)).await;
+    browser.close().await;
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn one_value_is_copied_and_a_search_is_saved_and_linked() {
+    let (pages, browser) = opened("/search?q=refused&range=1h").await;
+    browser.until("document.title.startsWith('2 events')").await;
+    browser.click("#rows tr[id] td:nth-child(5)").await;
+    browser.until("document.querySelector('[data-act=value]')").await;
+    browser
+        .run("Object.defineProperty(navigator, 'clipboard', { value: { writeText: async (text) => { window.copied = text; } } })")
+        .await;
+    let host = browser
+        .run(
+            "const dd = [...document.querySelectorAll('.pairs > div')].find((pair) => pair.querySelector('dt').textContent === 'hostname');
+             dd.querySelector('[data-act=value]').click();
+             return dd.querySelector('dd').firstChild.textContent.trim()",
+        )
+        .await;
+    browser.until("window.copied").await;
+    assert_eq!(browser.run("return window.copied").await, host);
+    browser.click(".tools .menu:nth-of-type(1) summary").await;
+    browser.fill(".tools input[name=name]", "refusals").await;
+    browser.click(".tools form[action='/saved'] button").await;
+    browser.until("location.pathname === '/saved'").await;
+    browser.click("th a[href^='/search']").await;
+    browser.until("document.title.startsWith('2 events')").await;
+    assert_eq!(browser.here().await, "/search?q=refused&range=1h");
+    browser.click("#rows tr[id] td:nth-child(5)").await;
+    browser.until("location.search.includes('at=')").await;
+    browser.click(".tools .menu:nth-of-type(1) summary").await;
+    browser.click(".tools form[action='/links'] button").await;
+    browser.until("document.querySelector('#secret')").await;
+    let link = browser.text("#secret").await;
+    let path = &link[link.find("/s/").expect("is a link")..];
+    browser.open(path).await;
+    browser.until("document.querySelector('tr.details')").await;
+    let here = browser.here().await;
+    assert!(
+        here.starts_with("/search?q=refused&from=") && here.contains("&at="),
+        "the row that was open is: {here}"
+    );
+    browser.close().await;
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_is_told() {
+    let (pages, browser) = opened("/search").await;
+    browser.until("document.title.startsWith('152 events')").await;
+    assert_eq!(browser.count(".clock").await, 0);
+    let wrong = serde_json::json!({ "source": "const now = Date.now; Date.now = () => now() + 7_200_000" });
+    browser
+        .devtools("Page.addScriptToEvaluateOnNewDocument", &wrong)
+        .await;
+    browser.open("/search").await;
+    browser.until("document.title.startsWith('152 events')").await;
+    let told = browser.text(".clock").await;
+    assert!(told.contains("120 min ahead of the server's"), "{told}");
     browser.close().await;
     pages.stop().await;
 }

@@ -1,0 +1,146 @@
+//! The page: patterns as a table, the most frequent first.
+
+use std::fmt::Write as _;
+
+use askama::Template;
+use axum::{
+    extract::{Query, State as Extract},
+    http::StatusCode,
+    response::{Html as Page, IntoResponse, Response},
+};
+
+use super::{Mined, SAMPLE_MAX, TREND, asked, mine::Pattern, mined};
+use crate::{
+    html::Html,
+    number::grouped,
+    problem::Problem,
+    search::{Ask, Narrowing, severity_word_of},
+    shell::Shell,
+    state::State,
+    time,
+};
+
+const BAR_WIDTH: usize = 4;
+const BAR_HEIGHT: u64 = 16;
+
+#[derive(Template)]
+#[template(path = "search/patterns.html")]
+struct List<'a> {
+    shell: &'a Shell,
+    ask: &'a Ask,
+    rows: Vec<Row>,
+    sample: String,
+    more: usize,
+    is_whole: bool,
+    is_sample: bool,
+    problem: Option<&'a Problem>,
+    search: String,
+}
+
+struct Row {
+    n: String,
+    share: String,
+    spark: String,
+    severity: u8,
+    word: &'static str,
+    first: String,
+    last: String,
+    template: Html,
+    only: Option<String>,
+    not: Option<String>,
+}
+
+/// The bars of a trend.
+fn spark(trend: &[u64; TREND]) -> String {
+    let most = trend.iter().copied().max().unwrap_or(0).max(1);
+    let mut svg = format!(
+        "<svg class=\"spark\" viewBox=\"0 0 {} {BAR_HEIGHT}\" aria-hidden=\"true\">",
+        TREND * BAR_WIDTH
+    );
+    for (place, count) in trend.iter().enumerate().filter(|(_, count)| **count > 0) {
+        let height = (count * BAR_HEIGHT).div_ceil(most);
+        write!(
+            svg,
+            "<rect x=\"{}\" y=\"{}\" width=\"3\" height=\"{height}\"/>",
+            place * BAR_WIDTH,
+            BAR_HEIGHT - height
+        )
+        .expect("a string takes all text");
+    }
+    svg.push_str("</svg>");
+    svg
+}
+
+impl Row {
+    fn new(pattern: &Pattern, mined: &Mined, narrowing: &Narrowing, shell: &Shell) -> Self {
+        let zone = &shell.preferences.zone;
+        let query = pattern.query();
+        let percent = pattern.n * 100 / mined.sample.max(1);
+        Self {
+            n: grouped(pattern.n as u64),
+            share: if percent == 0 {
+                "<1 %".to_owned()
+            } else {
+                format!("{percent} %")
+            },
+            spark: spark(&pattern.trend(mined.from, mined.to)),
+            severity: pattern.severity.map_or(8, |severity| severity.code()),
+            word: severity_word_of(pattern.severity),
+            first: time::seconds(pattern.first, zone),
+            last: time::seconds(pattern.last, zone),
+            template: Html::line(&pattern.template()),
+            only: query.as_deref().map(|query| narrowing.with(query)),
+            not: query
+                .as_deref()
+                .map(|query| narrowing.with(&format!("-({query})"))),
+        }
+    }
+}
+
+pub(super) async fn page(
+    Extract(state): Extract<State>,
+    shell: Shell,
+    Query(ask): Query<Ask>,
+) -> Result<Response, Problem> {
+    let shell = &shell.titled("Patterns – Search", "/search");
+    let kept = ask.whole();
+    let view = List {
+        shell,
+        search: kept.href(),
+        ask: &kept,
+        rows: Vec::new(),
+        sample: String::new(),
+        more: 0,
+        is_whole: true,
+        is_sample: false,
+        problem: None,
+    };
+    let found = async {
+        let asked = asked(&state, shell, ask).await?;
+        let mined = mined(&state, &asked, SAMPLE_MAX).await?;
+        Ok::<_, Problem>((asked, mined))
+    };
+    let (status, page) = match found.await {
+        Ok((asked, mined)) => {
+            let narrowing = Narrowing::new(&asked);
+            let rows = mined.patterns.iter();
+            let view = List {
+                rows: rows.map(|one| Row::new(one, &mined, &narrowing, shell)).collect(),
+                sample: grouped(mined.sample as u64),
+                more: mined.distinct - mined.patterns.len(),
+                is_whole: mined.is_whole,
+                is_sample: mined.sample >= SAMPLE_MAX,
+                ..view
+            };
+            (StatusCode::OK, view.render())
+        }
+        Err(problem) => {
+            let view = List {
+                problem: Some(&problem),
+                ..view
+            };
+            (problem.status(), view.render())
+        }
+    };
+    Ok((status, Page(page.map_err(Problem::internal)?)).into_response())
+}
