@@ -15,6 +15,7 @@ mod search;
 mod sources;
 mod sqlstate;
 mod tls;
+mod turns;
 mod types;
 mod upkeep;
 
@@ -34,6 +35,7 @@ pub(crate) struct Postgres {
     /// Connections of their own for those who search, so that writing never waits for them.
     readers: Pool,
     catalogue: catalogue::Cache,
+    turns: turns::Turns,
     /// For requests to cancel, which have a connection of their own.
     tls: Tls,
     /// Partitions of `events`.
@@ -93,6 +95,7 @@ impl Postgres {
             pool: pool(settings.pool_size)?,
             readers: pool(settings.searches_max + QUICK_READERS)?,
             catalogue: catalogue::Cache::default(),
+            turns: turns::Turns::default(),
             tls: Tls(tls),
             events: Partitions::new("events", settings.partition),
             batches: Partitions::new("batches", DAY),

@@ -3,6 +3,7 @@
 mod rows;
 mod running;
 mod sender;
+mod served;
 mod terms;
 
 use std::{pin::pin, time::Instant};
@@ -15,18 +16,21 @@ use tokio_postgres::{Error, Statement, error::SqlState, types::ToSql};
 
 pub(super) use self::{running::Running, terms::Terms};
 
-use self::rows::{COLUMNS, stored};
+use self::{
+    rows::{COLUMNS, stored},
+    served::Served,
+};
 use super::{
     Postgres,
-    catalogue::{Catalogue, Lookup},
+    catalogue::Catalogue,
+    turns::Turns,
     types::{Micros, bound},
 };
 use crate::{
     error::StoreError,
     search::{
         Clock, Found, Order, SearchError, SearchRequest, StoredEvent,
-        names::Names,
-        plan::{Plan, Range, Texts},
+        plan::{Plan, Range},
         sql::{self, Dialect, FALSE},
         tally::Tally,
         windows::{MINUTE_MICROS, Walk, minutes},
@@ -36,10 +40,6 @@ use crate::{
 /// Rows that are handed on at a time, and their bytes, about.
 const CHUNK_ROWS: usize = 200;
 const CHUNK_BYTES: usize = 1 << 20;
-
-/// Rows that are looked through before an index of texts is used: a text that is common is found in them, and an index
-/// would find far more of it than is asked for.
-const WALK_FIRST: u64 = if cfg!(test) { 20 } else { 50_000 };
 
 /// Sealed partitions that one statement looks into: few at first, since what is asked for may be in them and each one
 /// must be planned for.
@@ -75,6 +75,7 @@ impl Postgres {
         let catalogue = self.catalogue(generation).await?;
         let running = Running::start(self).await?;
         let searching = Searching {
+            turns: &self.turns,
             running: &running,
             request,
             plan: &plan,
@@ -91,6 +92,7 @@ impl Postgres {
 }
 
 struct Searching<'s> {
+    turns: &'s Turns,
     running: &'s Running,
     request: &'s SearchRequest,
     plan: &'s Plan,
@@ -115,45 +117,6 @@ impl Asked {
     }
 }
 
-/// What is looked up in an index where one covers the window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Served {
-    Text,
-    Value,
-    /// One host, whose rows the index has in the order of time.
-    Host,
-    /// Some hosts, whose rows must be sorted.
-    Hosts,
-}
-
-impl Served {
-    fn of(plan: &Plan, names: &Names) -> Option<Self> {
-        if Texts::of(&plan.rest, names).is_some() {
-            Some(Self::Text)
-        } else if let Some(hosts) = plan.hosts(names) {
-            Some(if hosts == 1 { Self::Host } else { Self::Hosts })
-        } else {
-            plan.has_value().then_some(Self::Value)
-        }
-    }
-
-    const fn lookup(self) -> Lookup {
-        match self {
-            Self::Text | Self::Host | Self::Hosts => Lookup::Hours,
-            Self::Value => Lookup::Sealed,
-        }
-    }
-
-    /// Rows that are looked through before.
-    const fn walk_first(self) -> u64 {
-        match self {
-            Self::Text | Self::Value | Self::Hosts => WALK_FIRST,
-            // However many rows there are, only those are read that are asked for.
-            Self::Host => 0,
-        }
-    }
-}
-
 impl Searching<'_> {
     async fn run(&self, tally: &mut Tally) -> Result<Outcome, SearchError> {
         let names = &self.catalogue.names;
@@ -171,6 +134,7 @@ impl Searching<'_> {
             return self.walk(by_time, tally).await;
         }
         // The index of time has the rows in the order that is asked for.
+        let _turn = if is_short { None } else { self.turns.turn().await };
         tally.reads(false);
         self.window(&by_time, self.plan.arrival, "", tally).await
     }
@@ -265,6 +229,7 @@ impl Searching<'_> {
             let Some(window) = next else {
                 return Ok(Outcome::Read);
             };
+            let _turn = self.turns.turn().await;
             if tally.time_left().is_none() {
                 return Ok(Outcome::TimeIsUp);
             }

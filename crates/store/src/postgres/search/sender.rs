@@ -55,6 +55,7 @@ impl Searching<'_> {
         worst: Option<i64>,
         tally: &Tally,
     ) -> Result<Option<Vec<StoredEvent>>, SearchError> {
+        let _turn = self.turns.turn().await;
         let Some(time) = tally.time_left() else {
             return Ok(None);
         };
