@@ -58,6 +58,21 @@ pub(super) fn state(conn: &Connection) -> rusqlite::Result<Option<i64>> {
     }
 }
 
+/// Whether the file has its index of hosts.
+pub(super) fn has_hosts(conn: &Connection) -> rusqlite::Result<bool> {
+    has_index(conn, "events_host")
+}
+
+/// Whether the file has its index of the senders' times.
+pub(super) fn has_sent(conn: &Connection) -> rusqlite::Result<bool> {
+    has_index(conn, "events_sent")
+}
+
+fn has_index(conn: &Connection, name: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = ?1)";
+    conn.query_row(sql, (name,), |row| row.get(0))
+}
+
 /// The first microsecond, at the begin of a minute, whose rows are not all in the text index; `None` where there is none.
 pub(super) fn indexed_until(conn: &Connection, day: Day) -> rusqlite::Result<Option<i64>> {
     let at = |upto: i64| {

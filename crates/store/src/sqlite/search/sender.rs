@@ -14,11 +14,15 @@ use super::{
 use crate::{
     search::{
         Clock, Order, StoredEvent,
+        plan::Range,
         sql::{self, Dialect, FALSE},
         tally::Tally,
     },
-    sqlite::functions,
+    sqlite::{functions, sealing},
 };
+
+/// Rows that are read at first.
+const FIRST_ROWS: i64 = if cfg!(test) { 10 } else { 5000 };
 
 impl Searching<'_> {
     pub(super) fn by_sender(&self, tally: &mut Tally) -> Result<(), Stop> {
@@ -37,13 +41,9 @@ impl Searching<'_> {
         }
         let mut rows: Vec<StoredEvent> = Vec::new();
         for (best, day) in days {
-            let worst = rows.last().filter(|_| rows.len() == self.request.limit);
-            let is_behind = worst.is_some_and(|worst| {
-                let worst = worst.cursor(Clock::Sender).time.as_micros();
-                match order {
-                    Order::NewestFirst => best < worst,
-                    Order::OldestFirst => best > worst,
-                }
+            let is_behind = self.worst_of(&rows).is_some_and(|worst| match order {
+                Order::NewestFirst => best < worst,
+                Order::OldestFirst => best > worst,
             });
             if is_behind {
                 break;
@@ -52,12 +52,16 @@ impl Searching<'_> {
                 continue;
             };
             tally.reads(false);
-            rows.extend(self.sent(&file).map_err(|stop| stop.at(&file.path))?);
-            rows.sort_by_key(|row| row.cursor(Clock::Sender));
-            if order == Order::NewestFirst {
-                rows.reverse();
+            for seqs in self.parts(&file).map_err(|stop| stop.at(&file.path))? {
+                let worst = self.worst_of(&rows);
+                let found = self.sent(&file, seqs, worst);
+                rows.extend(found.map_err(|stop| stop.at(&file.path))?);
+                rows.sort_by_key(|row| row.cursor(Clock::Sender));
+                if order == Order::NewestFirst {
+                    rows.reverse();
+                }
+                rows.truncate(self.request.limit);
             }
-            rows.truncate(self.request.limit);
         }
         if !rows.is_empty() {
             let rows = tally.rows(rows);
@@ -82,23 +86,64 @@ impl Searching<'_> {
         }))
     }
 
-    fn sent(&self, file: &DayFile) -> Result<Vec<StoredEvent>, Stop> {
+    /// The last time of a full page: rows behind it are not wanted.
+    fn worst_of(&self, rows: &[StoredEvent]) -> Option<i64> {
+        let worst = rows.last().filter(|_| rows.len() == self.request.limit)?;
+        Some(worst.cursor(Clock::Sender).time.as_micros())
+    }
+
+    /// The file's range of `seq` in the parts that are read: where no index has the order, at first some rows at that end
+    /// near which the best ones are, so that of the many others nearly all can be passed over.
+    fn parts(&self, file: &DayFile) -> Result<Vec<Range>, Stop> {
+        let (from, to) = file.seqs(self.plan.arrival);
+        if sealing::has_sent(&file.conn)? {
+            return Ok(vec![(from, to)]);
+        }
+        let direction = self.request.order.direction();
+        let sql = format!(
+            "SELECT seq FROM events WHERE seq >= ?1 AND seq < ?2 ORDER BY seq {direction} LIMIT 1 OFFSET ?3"
+        );
+        let border: Option<i64> = file
+            .conn
+            .query_row(&sql, (from, to, FIRST_ROWS), |row| row.get(0))
+            .optional()?;
+        Ok(match (border, self.request.order) {
+            (None, _) => vec![(from, to)],
+            (Some(border), Order::NewestFirst) => vec![(border, to), (from, border)],
+            (Some(border), Order::OldestFirst) => vec![(from, border), (border, to)],
+        })
+    }
+
+    /// The best rows of a part, no worse than `worst`.
+    fn sent(&self, file: &DayFile, (from, to): Range, worst: Option<i64>) -> Result<Vec<StoredEvent>, Stop> {
         let names = file.names(&self.plan.rest)?;
         let mut terms = Terms::new(&names, file.day);
         let condition = sql::condition(&self.plan.rest, &mut terms, self.plan.now);
         if condition == FALSE {
             return Ok(Vec::new());
         }
-        let (from, to) = file.seqs(self.plan.arrival);
         let (from, to) = (terms.bind(from), terms.bind(to));
         let sent = sql::in_range(
             TimeField::Timestamp,
             self.plan.sender.0..self.plan.sender.1,
             &mut terms,
         );
-        let mut conditions = vec![format!("seq >= {from} AND seq < {to}"), condition, sent];
         let time = terms.clock(TimeField::Timestamp);
         let order = self.request.order;
+        // Where an index has the order, it is followed.
+        let seq = if sealing::has_sent(&file.conn)? {
+            "+seq"
+        } else {
+            "seq"
+        };
+        let mut conditions = vec![format!("{seq} >= {from} AND {seq} < {to}"), condition, sent];
+        if let Some(worst) = worst {
+            let worst = terms.bind(worst);
+            conditions.push(match order {
+                Order::NewestFirst => format!("{time} >= {worst}"),
+                Order::OldestFirst => format!("{time} <= {worst}"),
+            });
+        }
         if let Some(after) = self.request.after {
             let at = terms.bind(after.time.as_micros());
             let id = terms.bind(after.id.as_uuid().as_bytes().to_vec());

@@ -70,6 +70,9 @@ impl Dialect for Terms<'_> {
     }
 
     fn is_one(&mut self, column: &str, values: Vec<String>) -> String {
+        if let [value] = values.as_slice() {
+            return format!("{column} = {}", self.bind(value.clone()));
+        }
         let values = self.bind(serde_json::Value::from(values).to_string());
         format!("{column} IN (SELECT value FROM json_each({values}))")
     }
