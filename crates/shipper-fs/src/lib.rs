@@ -81,7 +81,10 @@ pub const SPEC: service::ServiceSpec = service::ServiceSpec {
     examples: "  shipper-fs --check                          tells what is wrong with the settings\n  \
                shipper-fs --config /etc/logferry.toml      runs until it is told to stop\n",
     version: env!("CARGO_PKG_VERSION"),
-    check: |settings| Ok(check(&settings.shipper_fs)?),
+    check: |settings| {
+        has_destination(&settings.shipper_fs)?;
+        Ok(check(&settings.shipper_fs)?)
+    },
 };
 
 /// How much of the grace a drain may use before what is unfinished is given back; the rest is for giving back.
@@ -105,6 +108,15 @@ const UNDECODABLE: &str = "undecodable";
 /// The first mistake.
 pub fn check(settings: &ShipperFsSettings) -> Result<(), DestinationError> {
     destination::compile(&settings.destinations).map(drop)
+}
+
+/// A shipper without a destination would take events out of its queue for nobody.
+fn has_destination(settings: &ShipperFsSettings) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !settings.destinations.is_empty(),
+        "there is nowhere to write to: settings have no [[shipper_fs.destination]]"
+    );
+    Ok(())
 }
 
 /// Ships until `ctx.stop` is cancelled, and returns after the drain.
@@ -144,10 +156,7 @@ impl Shipper {
         broker: Broker,
         ctx: Context,
     ) -> anyhow::Result<Option<Self>> {
-        anyhow::ensure!(
-            !settings.destinations.is_empty(),
-            "there is nowhere to write to: settings have no [[shipper_fs.destination]]"
-        );
+        has_destination(settings)?;
         let destinations: Arc<[_]> = destination::compile(&settings.destinations)?.into();
         let health = ctx.health.component(STAGE);
         let files_health = ctx.health.component("files");

@@ -459,3 +459,16 @@ async fn a_start_needs_a_destination_and_good_templates() {
     );
     scene.close().await;
 }
+
+#[test]
+fn settings_without_a_destination_are_a_mistake_of_the_service() {
+    let sources = settings::Sources {
+        file: Some(("logferry.toml".into(), String::new())),
+        ..settings::Sources::default()
+    };
+    let settings = settings::Settings::from_sources(&sources).unwrap();
+    let error = (SPEC.check)(&settings).unwrap_err().to_string();
+    assert!(error.contains("[[shipper_fs.destination]]"), "{error}");
+    // All in one process does without files.
+    check(&settings.shipper_fs).unwrap();
+}
