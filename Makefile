@@ -21,7 +21,7 @@ RELEASE ?= $(TARGET)/release
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run test screenshots torture stopped-shipper cluster deb deb-test images airgap-images compose-test deps lint fmt \
+.PHONY: help run test screenshots torture stopped-shipper cluster deb deb-test systemd-test images airgap-images compose-test deps lint fmt \
 	doc deny bench bench-compare flamegraph clean
 
 help: ## list the targets
@@ -69,6 +69,9 @@ deb: ## build the Debian package, into target/debian
 
 deb-test: deb ## install the package in a fresh Debian, use it, remove and purge it (root; debootstrap)
 	tests/deb-test $(TARGET)/debian/logferry_*.deb $(TARGET)/debootstrap
+
+systemd-test: deb ## boot a Debian with systemd, and start, kill, freeze and stop the package's units (root; debootstrap)
+	tests/systemd-test $(TARGET)/debian/logferry_*.deb $(TARGET)/debootstrap $(TARGET)/release/testkit
 
 images: ## build the image of all services, with Docker
 	@$(HAVE_DOCKER)
