@@ -34,7 +34,12 @@ pub(crate) use self::{
     access::{Needed, Role, Scope, needed},
     visitor::Visitor,
 };
-use self::{backoff::Backoff, first::First, password::Passwords, secret::Secret};
+use self::{
+    backoff::Backoff,
+    first::First,
+    password::Passwords,
+    secret::{SESSIONLESS, Secret},
+};
 
 /// How long who somebody is holds without asking the store again.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
@@ -288,9 +293,13 @@ impl Accounts {
         known.changes += 1;
     }
 
-    /// What forms of this visitor carry.
+    /// What forms of this visitor carry. Of a session it is the same in every process, so that several may stand behind
+    /// one address.
     pub(crate) fn csrf(&self, visitor: &Visitor) -> String {
-        self.csrf_key.with(visitor.session())
+        match visitor.session() {
+            SESSIONLESS => self.csrf_key.with(SESSIONLESS),
+            session => secret::mark(session),
+        }
     }
 
     const fn cookie_name(&self) -> &'static str {

@@ -51,6 +51,14 @@ impl Secret {
     }
 }
 
+/// What only who knows `hash` can make of it, and from which it cannot be found: who has the secret, and the store.
+pub(super) fn mark(hash: SecretHash) -> String {
+    let mut digest = Sha256::new();
+    digest.update(b"logferry csrf");
+    digest.update(hash.0);
+    URL_SAFE_NO_PAD.encode(digest.finalize())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! Who may look, and as whom.
 
-use crate::browser::{Answer, Pages};
+use crate::browser::{Answer, DEADLINE, Pages};
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
@@ -308,4 +308,37 @@ async fn what_is_ended_is_over_at_once_even_while_the_store_is_away() {
     assert_ne!(looks(&other).await, 200, "who signed out does not");
     assert_eq!(looks(&ana).await, 200);
     pages.stop().await;
+}
+
+#[tokio::test]
+async fn two_servers_over_one_store_are_as_one() {
+    let one = Pages::start().await;
+    let ana = first(&one).await;
+    let other = one.beside().await;
+    assert_eq!(signed_in(&other, &ana, "/settings/users").await.status, 200);
+    // A form of the one is taken by the other, and what it made is there in the one.
+    let csrf = signed_in(&one, &ana, "/settings/users").await.csrf().to_owned();
+    let to_other = async |path: &str, form: &str| {
+        let form = format!("csrf={csrf}&{form}");
+        other.post(path, &[("Cookie", &*ana)], &form).await
+    };
+    assert_eq!(to_other("/saved", "name=common&q=a&shared=1").await.status, 303);
+    let invitation = to_other("/settings/users", "role=reader").await;
+    let ben = join(&one, link(&invitation), "ben").await;
+    let saved = signed_in(&one, &ben, "/api/v1/saved").await.json();
+    assert_eq!(saved[0]["name"], "common");
+    // Nothing of another session's form is taken.
+    let forged = format!("csrf={csrf}&name=x&q=a");
+    assert_eq!(
+        other.post("/saved", &[("Cookie", &*ben)], &forged).await.status,
+        403
+    );
+    // Signed out at the other it is over at the one as soon as that asks the store again.
+    assert_eq!(to_other("/sign-out", "").await.status, 303);
+    testkit::eventually(DEADLINE, || async {
+        signed_in(&one, &ana, "/settings/users").await.status == 303
+    })
+    .await;
+    other.ctx.stop.cancel();
+    one.stop().await;
 }

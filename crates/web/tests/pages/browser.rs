@@ -71,6 +71,21 @@ impl Pages {
         let broker = Broker::connect(&broker, "test").await.expect("opens the queues");
         let topology = Topology::of(&Settings::default()).expect("is good");
         broker.declare(&topology).await.expect("declares");
+        Self::serve(folder, store, broker, change).await
+    }
+
+    /// Another server on the same store and broker, as a process of its own would be.
+    pub(crate) async fn beside(&self) -> Self {
+        let folder = tempfile::tempdir().expect("makes a folder");
+        Self::serve(folder, self.store.clone(), self.broker.clone(), |_| {}).await
+    }
+
+    async fn serve(
+        folder: TempDir,
+        store: Store,
+        broker: Broker,
+        change: impl FnOnce(&mut WebSettings),
+    ) -> Self {
         let mut settings = Settings {
             data_dir: folder.path().join("data"),
             ..Settings::default()

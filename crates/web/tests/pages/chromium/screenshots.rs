@@ -60,6 +60,7 @@ async fn of_every_page() {
         .await;
     }
     let letter = bury(&pages, "shipper-pgsql", "the value is too long", b"other").await;
+    written_down(&pages, &letter.to_string()).await;
     let paths = [
         ("search", "/search".to_owned()),
         (
@@ -76,13 +77,17 @@ async fn of_every_page() {
             "/search?q=absent+host%3Aweb01&range=5m".to_owned(),
         ),
         ("search-mistake", "/search?q=severity%3Awrn".to_owned()),
+        ("patterns", "/search/patterns".to_owned()),
+        ("saved", "/saved".to_owned()),
         ("event", format!("/event/{}", ids[1])),
         ("context", format!("/event/{}/context", ids[0])),
         ("tail", "/tail".to_owned()),
         ("pipeline", "/pipeline".to_owned()),
         ("dead", "/dead-letters?stage=parser".to_owned()),
         ("letter", format!("/dead-letters/{letter}")),
+        ("audit", "/dead-letters/audit".to_owned()),
         ("sources", "/sources".to_owned()),
+        ("expected", "/sources/expected".to_owned()),
         ("source", "/sources/web01".to_owned()),
         ("tokens", "/settings/tokens".to_owned()),
         ("users", "/settings/users".to_owned()),
@@ -107,6 +112,33 @@ async fn of_every_page() {
     browser.picture(&file(&folder, "search", "forced", 1440)).await;
     pages.stop().await;
     lone(&folder, browser).await;
+}
+
+/// What people do and write down.
+async fn written_down(pages: &Pages, letter: &str) {
+    let csrf = pages.get("/saved").await.csrf().to_owned();
+    for (path, form) in [
+        (
+            "/saved",
+            "name=Gateway+refuses&q=%22refused+by+gateway%22&range=24h&shared=1".to_owned(),
+        ),
+        (
+            "/saved",
+            "name=Disks+of+the+databases&q=host%3Adb*+severity%3E%3Derr&range=7d".to_owned(),
+        ),
+        (
+            "/sources/expected",
+            "expected=db*+15m%0D%0Abackup01+1d".to_owned(),
+        ),
+        ("/sources/cache01/mute", "for=8h".to_owned()),
+        (
+            "/dead-letters/hold",
+            format!("id={letter}&why=waits+for+the+wider+column"),
+        ),
+    ] {
+        let done = pages.post(path, &[], &format!("csrf={csrf}&{form}")).await;
+        assert_eq!(done.status, 303, "{path}: {}", done.body);
+    }
 }
 
 /// What would come from services that run.
