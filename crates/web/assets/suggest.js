@@ -80,7 +80,7 @@ export function attach(input) {
       // Who moves in the list already keeps it as it is.
       if (!signal.aborted && chosen < 0) show(found);
       // On a busy machine the rest comes later.
-      if (!found.complete && round < 3 && chosen < 0 && !signal.aborted) ask(round + 1);
+      if (!found.complete && round < 8 && chosen < 0 && !signal.aborted) ask(round + 1);
     } catch {
       // Typed on, or the server is away: no suggestions.
     }

@@ -6,6 +6,7 @@ mod act;
 mod api;
 mod audit;
 mod desk;
+mod edit;
 mod group;
 mod hold;
 mod page;
@@ -23,6 +24,7 @@ pub(crate) fn routes() -> Router<State> {
         .route("/dead-letters", get(page::list))
         .route("/dead-letters/audit", get(audit::page))
         .route("/dead-letters/{id}", get(page::letter))
+        .route("/dead-letters/edit", post(edit::edit))
         .route("/dead-letters/hold", post(act::hold_form))
         .route("/dead-letters/release", post(act::release_form))
         .route("/dead-letters/requeue", post(act::requeue_form))

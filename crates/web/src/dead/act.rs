@@ -116,6 +116,7 @@ impl Order {
             reason: or_first(which.reason, first.map(|death| &death.reason)),
             why: self.why.trim().to_owned(),
             ids: selection(letters).ids,
+            ..Act::default()
         }
     }
 

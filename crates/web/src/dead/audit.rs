@@ -27,7 +27,7 @@ const HISTORY_MAX: usize = 1000;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Act {
-    /// `requeue`, `discard`, `hold`, `release`.
+    /// `requeue`, `discard`, `hold`, `release`, `edit`.
     pub(super) what: String,
     /// Letters with which it was done, and with which it could not be.
     pub(super) done: u64,
@@ -38,6 +38,11 @@ pub(super) struct Act {
     pub(super) why: String,
     /// The first of them.
     pub(super) ids: Vec<String>,
+    /// Of a line that was mended: as it was, and as it was sent again.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) before: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) after: String,
 }
 
 /// An act, with who did it and when.
@@ -157,6 +162,7 @@ impl Acted {
             "discard" => "discarded",
             "hold" => "held",
             "release" => "released",
+            "edit" => "mended and sent again",
             other => other,
         };
         match self.act.failed {
@@ -167,6 +173,12 @@ impl Acted {
 
     pub(super) fn why(&self) -> Html {
         Html::line(&self.act.why)
+    }
+
+    /// Of a line that was mended.
+    fn change(&self) -> Option<(Html, Html)> {
+        let act = &self.act;
+        (!act.after.is_empty()).then(|| (Html::block(&act.before), Html::block(&act.after)))
     }
 
     fn place(&self) -> Html {

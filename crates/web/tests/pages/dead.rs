@@ -1,6 +1,7 @@
 //! Dead letters: seen, put back, discarded, exported.
 
 use broker::{Death, Exchange, Message, QueueName, RoutingKey};
+use event::{BatchId, Compression, FrameDefects, RawBatch, RawBatchBuilder, Timestamp};
 use uuid::Uuid;
 
 use crate::{
@@ -207,6 +208,91 @@ async fn a_discarded_letter_is_recorded_with_who_and_why() {
         record.contains(&id.to_string()) && record.contains("\"why\":\"test data\""),
         "{record}"
     );
+    pages.stop().await;
+}
+
+/// A letter of one line, as the parser gives up on it.
+async fn bury_line(pages: &Pages, line: &[u8]) -> Uuid {
+    let mut batch = RawBatchBuilder::new(BatchId::mint(), "tcp");
+    let at = Timestamp::from_micros(1_795_255_200_000_000);
+    batch.push(at, "192.0.2.1:514", None, FrameDefects::default(), line);
+    let body: &'static [u8] = batch.finish(Compression::None).leak();
+    bury(pages, "parser", "the rule took too long", body).await
+}
+
+#[tokio::test]
+async fn a_line_is_mended_and_sent_again() {
+    let pages = Pages::start().await;
+    let id = bury_line(&pages, b"<13>Nov 21 web01 app: <b>wrong").await;
+    let page = pages.get(&format!("/dead-letters/{id}")).await;
+    assert!(
+        page.body.contains("action=\"/dead-letters/edit\""),
+        "{}",
+        page.body
+    );
+    assert!(!page.body.contains("<b>wrong"), "{}", page.body);
+    let form = format!(
+        "csrf={}&id={id}&why=typo&line=%3C13%3ENov+21+web01+app%3A+right%0D%0A",
+        page.csrf()
+    );
+    let trial = pages.post("/dead-letters/edit", &[], &form).await;
+    assert!(
+        trial.status == 200
+            && trial.body.contains("Nothing was done yet")
+            && trial.body.contains("&lt;b&gt;wrong"),
+        "{}",
+        trial.body
+    );
+    assert_eq!(ready(&pages, QueueName::parser()).await, 0);
+    let done = pages
+        .post("/dead-letters/edit", &[], &format!("{form}&step=go"))
+        .await;
+    assert!(done.body.contains("The mended line is sent"), "{}", done.body);
+    assert_eq!(ready(&pages, QueueName::parser()).await, 1);
+    assert_eq!(ready(&pages, QueueName::dead()).await, 0);
+    let mut parser = pages
+        .broker
+        .consume(&QueueName::parser(), 1, "test")
+        .await
+        .expect("consumes");
+    let delivery = parser.next().await.expect("is there");
+    let mut scratch = Vec::new();
+    let mut batch = RawBatch::decode(&delivery.body, &mut scratch, 1 << 20).expect("is whole");
+    let frame = batch.next_frame().expect("is whole").expect("is one");
+    assert_eq!(
+        (frame.bytes, frame.peer_addr, frame.received_at.as_micros()),
+        (
+            &b"<13>Nov 21 web01 app: right"[..],
+            "192.0.2.1:514",
+            1_795_255_200_000_000
+        )
+    );
+    delivery.settle(broker::Disposition::Ack).await;
+    let acts = pages.get("/api/v1/dead-letters/audit").await.json();
+    let described = schema(
+        &description(),
+        "/api/v1/dead-letters/audit",
+        "get",
+        "200",
+        "application/json",
+    );
+    check(&described, &acts);
+    assert_eq!(
+        (&acts["acts"][0]["what"], &acts["acts"][0]["before"]),
+        (&"edit".into(), &"<13>Nov 21 web01 app: <b>wrong".into())
+    );
+    // What is no line, or is held, is not offered and not taken.
+    let other = bury(&pages, "parser", "no batch", b"nothing").await;
+    let page = pages.get(&format!("/dead-letters/{other}")).await;
+    assert!(!page.body.contains("/dead-letters/edit"), "{}", page.body);
+    let refused = pages
+        .post(
+            "/dead-letters/edit",
+            &[],
+            &format!("csrf={}&id={other}&line=x&step=go", page.csrf()),
+        )
+        .await;
+    assert_eq!(refused.status, 400);
     pages.stop().await;
 }
 

@@ -92,7 +92,7 @@ async fn a_row_opens_below_itself_and_its_values_narrow() {
     browser.until("!document.querySelector('.details')").await;
     assert!(!browser.here().await.contains("at="));
     browser.click("#rows tr[id]:nth-child(2) a").await;
-    browser.until("document.querySelector('.details')").await;
+    browser.until("document.querySelector('.details .narrow')").await;
     browser
         .click(".details [aria-label='Not hostname with this value']")
         .await;
@@ -107,7 +107,9 @@ async fn a_row_opens_below_itself_and_its_values_narrow() {
     );
     browser.until(IS_SAME_PAGE).await;
     browser.click("#rows tr[id] a").await;
-    browser.until("document.querySelector('.details')").await;
+    browser
+        .until("document.querySelector('.details .acts-bar')")
+        .await;
     browser.click(".details a[href*='/context']").await;
     browser.until("location.pathname.endsWith('/context')").await;
     assert_eq!(browser.count(".rows tr.open").await, 1);
