@@ -45,6 +45,7 @@ pub const SPEC: service::ServiceSpec = service::ServiceSpec {
       Tell every mistake in the settings, and exit",
     version: env!("CARGO_PKG_VERSION"),
     check: |_| Ok(()),
+    reads: &["collector.", "rescue."],
 };
 
 /// Returns batches until `ctx.stop` is cancelled; what is on its way then is finished.

@@ -68,6 +68,12 @@ impl StreamDecoder {
         }
     }
 
+    /// Cuts frames at `frame_bytes_max` from now on, also the one that has begun.
+    pub fn cut_at(&mut self, frame_bytes_max: usize) {
+        self.frame_bytes_max = frame_bytes_max;
+        self.count_max = COUNT_MAX.max(frame_bytes_max);
+    }
+
     /// A read buffer of this size is never full without a frame in it.
     #[must_use]
     pub const fn buffer_bytes_min(&self) -> usize {

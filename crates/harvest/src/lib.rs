@@ -70,6 +70,7 @@ pub const SPEC: service::ServiceSpec = service::ServiceSpec {
         );
         Ok(())
     },
+    reads: &["harvest."],
 };
 
 /// How much of the grace a drain may use before what is not confirmed is left for the next start.

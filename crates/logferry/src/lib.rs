@@ -1,4 +1,4 @@
-//! The command people type: run, check, init, send, harvest, search, dead, health, bench.
+//! The command people type: run, check, reload, init, send, harvest, search, dead, health, bench.
 //!
 //! Each command is a module with its arguments and a `main` that gives the exit code; what they do is the matter of the other
 //! crates.
@@ -11,6 +11,7 @@ mod harvest;
 mod health;
 mod init;
 pub mod metrics_page;
+mod reload;
 mod run;
 mod search;
 mod send;
@@ -46,6 +47,7 @@ enum Command {
     Harvest(harvest::HarvestArgs),
     Health(health::HealthArgs),
     Init(init::InitArgs),
+    Reload(reload::ReloadArgs),
     Run(run::RunArgs),
     Search(search::SearchArgs),
     Send(send::SendArgs),
@@ -72,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Harvest(args) => args.main(),
         Command::Health(args) => args.main(),
         Command::Init(args) => args.main(),
+        Command::Reload(args) => args.main(),
         Command::Run(args) => args.main(),
         Command::Search(args) => args.main(),
         Command::Send(args) => args.main(),

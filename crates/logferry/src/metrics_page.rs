@@ -30,7 +30,10 @@ This page is written from the code by `cargo run -p logferry --example metrics`.
 
 /// Headings, and how the names below them begin.
 const GROUPS: [(&str, &[&str]); 10] = [
-    ("Every process", &["logferry_build_", "process_"]),
+    (
+        "Every process",
+        &["logferry_build_", "logferry_settings_", "process_"],
+    ),
     (
         "Every stage",
         &[
@@ -111,6 +114,7 @@ impl Family {
                 | "logferry_files_writable"
                 | "logferry_durability"
                 | "logferry_build_info"
+                | "logferry_settings_reload_successful"
         ) {
             return "0 or 1";
         }

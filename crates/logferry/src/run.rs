@@ -7,7 +7,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::Context as _;
 use broker::{Broker, QueueName, Topology};
 use clap::Args;
-use service::{Context, DataDir, Loaded, ProcessArgs, Pulse, supervise};
+use service::{Context, DataDir, Loaded, ProcessArgs, Pulse, Reloader, supervise};
 use settings::{BrokerSettings, LogFormat, Settings};
 use store::Store;
 use syslog_server::{Inherited, Server};
@@ -28,7 +28,7 @@ Examples:
   logferry run --config logferry.toml   with RabbitMQ and PostgreSQL, when the file names them
 
 SIGINT and SIGTERM drain within service.shutdown_grace; a second one ends at once, and what was under way is
-delivered again at the next start.
+delivered again at the next start. SIGHUP reads the settings again, as `logferry reload` does.
 Exit codes: 0 drained, 1 could not start, 64 wrong arguments, 70 failed while running, 78 wrong settings.";
 
 /// Run every stage in this one process
@@ -47,19 +47,26 @@ impl RunArgs {
     pub(crate) fn main(&self) -> ExitCode {
         const HTTP_KEY: &str = "service.http_addr";
         let data = self.data.iter().map(|dir| ("data_dir".to_owned(), dir.clone()));
-        let Loaded { settings, file } = match self.process.load(HTTP_KEY, data.collect()) {
-            Ok(loaded) => loaded,
-            Err(problems) => return command::bad_settings(&problems),
+        let (process, data) = (self.process.clone(), data.collect::<Vec<_>>());
+        let read = move || {
+            let loaded = process.load(HTTP_KEY, data.clone())?;
+            check::settings_only(&loaded.settings)?;
+            Ok(loaded)
         };
-        if let Err(error) = check::settings_only(&settings) {
-            return command::bad_settings(&format!("{error:#}"));
-        }
+        let loaded: Loaded = match read() {
+            Ok(loaded) => loaded,
+            Err(error) => return command::bad_settings(&format!("{error:#}")),
+        };
+        // Every key, as all stages are in it.
+        let reloader = Reloader::new(&loaded, &[""], read);
+        let Loaded { settings, file, .. } = loaded;
         // Who started it twice is told so, rather than that some port is busy.
         if let Err(error) = DataDir::expect_unused(&settings) {
             return command::failed(&error);
         }
         let http_addr = settings.service.http_addr;
-        supervise("logferry", settings, (http_addr, HTTP_KEY), |settings, ctx| {
+        let http = (http_addr, HTTP_KEY);
+        supervise("logferry", settings, http, reloader, |settings, ctx| {
             run(settings, file, ctx)
         })
     }

@@ -65,7 +65,29 @@ pub const SPEC: service::ServiceSpec = service::ServiceSpec {
         compile_rules(&settings.parser)?;
         Ok(())
     },
+    reads: READS,
 };
+
+/// What it does with lines of listeners and folders, and the shippers' queues, are its settings too.
+const READS: &[&str] = &[
+    "parser.",
+    "syslog_server.listener[].time_zone",
+    "harvest.folder[].grammar",
+    "harvest.folder[].time_zone",
+    "harvest.folder[].app_name",
+    "harvest.folder[].hostname",
+    "harvest.folder[].facility",
+    "harvest.folder[].severity",
+    "harvest.folder[].tags",
+    "harvest.folder[].fields",
+    "shipper_pgsql.queue",
+    "shipper_pgsql.binding_keys",
+    "shipper_pgsql.when_full",
+    "shipper_fs.queue",
+    "shipper_fs.binding_keys",
+    "shipper_fs.when_full",
+    "shipper_fs.destination[]",
+];
 
 /// How much of the grace a drain may use before what is unfinished is given back; the rest is for giving back.
 const DRAIN_SHARE: f64 = 0.8;
@@ -102,7 +124,8 @@ pub async fn run(settings: &Settings, broker: Broker, ctx: Context) -> anyhow::R
 /// A parser that consumes.
 #[derive(Debug)]
 pub struct Parser {
-    plan: Arc<Plan>,
+    /// Another one when rules change.
+    plan: watch::Receiver<Arc<Plan>>,
     settings: Settings,
     meters: Meters,
     parking: Parking,
@@ -120,12 +143,10 @@ impl Parser {
     /// # Errors
     /// Rules that do not compile, an unknown time zone, a queue that does not exist.
     pub async fn start(settings: &Settings, broker: Broker, ctx: Context) -> anyhow::Result<Option<Self>> {
-        let chain = compile_rules(&settings.parser).context("compile the rules")?;
-        for warning in chain.warnings() {
-            tracing::warn!(warning, "a rule compiles, but looks wrong");
-        }
-        let plan = Arc::new(Plan::new(settings, chain)?);
+        let plan = plan(settings)?;
         let meters = Meters::new(&ctx.metrics, &plan.chain);
+        let (plans, plan) = watch::channel(Arc::new(plan));
+        take_new_rules(&ctx, &meters, plans)?;
         let parking = Parking::start(settings, &broker, &meters).await?;
         let health = ctx.health.component(STAGE);
         health.not_ready("waiting for the broker");
@@ -162,7 +183,7 @@ impl Parser {
     pub async fn run(self) -> anyhow::Result<()> {
         let (meters, plan, settings) = (self.meters, self.plan, self.settings);
         let make = move || {
-            let mut worker = Worker::new(Arc::clone(&plan));
+            let mut worker = Worker::new(plan.clone());
             move |body: &[u8]| worker.parse(body)
         };
         let pool = Pool::start(settings.parser.threads, usize::from(self.prefetch), make)
@@ -196,6 +217,32 @@ impl Parser {
         parking.end().await;
         pool.stop(give_up.is_cancelled()).await;
         Ok(())
+    }
+}
+
+fn plan(settings: &Settings) -> anyhow::Result<Plan> {
+    let chain = compile_rules(&settings.parser).context("compile the rules")?;
+    Plan::new(settings, chain)
+}
+
+/// Has the threads parse by new settings, from their next batch on.
+fn take_new_rules(ctx: &Context, meters: &Meters, plans: watch::Sender<Arc<Plan>>) -> anyhow::Result<()> {
+    warn_of(&plans.borrow().chain);
+    let meters = meters.clone();
+    ctx.on_reload(move |settings| {
+        let plan = plan(settings)?;
+        let (meters, plans) = (meters.clone(), plans.clone());
+        Ok(Box::new(move || {
+            warn_of(&plan.chain);
+            meters.know(&plan.chain);
+            plans.send_replace(Arc::new(plan));
+        }))
+    })
+}
+
+fn warn_of(chain: &RuleChain) {
+    for warning in chain.warnings() {
+        tracing::warn!(warning, "a rule compiles, but looks wrong");
     }
 }
 

@@ -1,9 +1,12 @@
 //! What the parser counts, beside what every stage counts.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use broker::QueueName;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -28,7 +31,7 @@ pub(crate) struct Meters {
     routes: Family<RouteLabel, Counter>,
     defects: Family<DefectLabel, Counter>,
     programs: Arc<Programs>,
-    known_routes: Arc<BTreeSet<String>>,
+    known_routes: Arc<RwLock<BTreeSet<String>>>,
     parked: Family<QueueLabel, Gauge>,
     queue_messages: Family<QueueLabel, Gauge>,
     queue_bytes: Family<QueueLabel, Gauge>,
@@ -47,10 +50,10 @@ struct QueueLabel {
 
 #[derive(Debug)]
 struct Programs {
-    names: Vec<String>,
     failed: Family<ProgramLabel, Counter>,
     aborted: Family<ProgramLabel, Counter>,
-    log: Mutex<Vec<Throttle>>,
+    /// By program.
+    log: Mutex<BTreeMap<String, Throttle>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -70,16 +73,8 @@ struct ProgramLabel {
 
 impl Meters {
     pub(crate) fn new(metrics: &Metrics, chain: &RuleChain) -> Self {
-        let names: Vec<_> = chain.programs().map(str::to_owned).collect();
-        let mut known_routes = chain.routes().clone();
-        known_routes.insert(DEFAULT_ROUTE.to_owned());
-        let stage = StageCounters::new(metrics, STAGE);
-        for reason in chain.drop_reasons() {
-            // Visible from the start: a reason that never came up is known to be zero.
-            stage.dropped(reason, 0);
-        }
-        Self {
-            stage,
+        let meters = Self {
+            stage: StageCounters::new(metrics, STAGE),
             routes: metrics.register(
                 "logferry_parser_routed_total",
                 "Events that the broker has, by the route that rules chose.",
@@ -91,8 +86,7 @@ impl Meters {
                 Family::default(),
             ),
             programs: Arc::new(Programs {
-                log: Mutex::new(names.iter().map(|_| Throttle::default()).collect()),
-                names,
+                log: Mutex::default(),
                 failed: metrics.register(
                     "logferry_parser_rule_failures_total",
                     "Events on which a program failed at run time.",
@@ -104,7 +98,7 @@ impl Meters {
                     Family::default(),
                 ),
             }),
-            known_routes: Arc::new(known_routes),
+            known_routes: Arc::new(RwLock::new(BTreeSet::from([DEFAULT_ROUTE.to_owned()]))),
             parked: metrics.register(
                 "logferry_parked_batches",
                 "Batches that wait in this parser's file queue for room in a shipper's queue.",
@@ -132,6 +126,17 @@ impl Meters {
             ),
             raw_size: Arc::default(),
             output_size: Arc::default(),
+        };
+        meters.know(chain);
+        meters
+    }
+
+    /// These rules are in force. Routes of rules before them are known still: their batches are under way.
+    pub(crate) fn know(&self, chain: &RuleChain) {
+        self.known_routes.write().extend(chain.routes().iter().cloned());
+        for reason in chain.drop_reasons() {
+            // Visible from the start: a reason that never came up is known to be zero.
+            self.stage.dropped(reason, 0);
         }
     }
 
@@ -162,15 +167,15 @@ impl Meters {
                 .get_or_create_owned(&DefectLabel { defect })
                 .inc_by(count);
         }
-        for (index, failures) in parsed.failures.iter().enumerate() {
-            self.programs.note(index, failures);
+        for (program, failures) in &parsed.failures {
+            self.programs.note(program, failures);
         }
     }
 
     /// The broker has `events` events of `route`.
     pub(crate) fn sent(&self, route: &str, events: u64) {
         self.stage.sent(events);
-        let route = if self.known_routes.contains(route) {
+        let route = if self.known_routes.read().contains(route) {
             route
         } else {
             OTHER_ROUTE
@@ -213,10 +218,9 @@ fn set(family: &Family<QueueLabel, Gauge>, queue: &QueueName, value: Option<u64>
 }
 
 impl Programs {
-    fn note(&self, index: usize, failures: &ProgramFailures) {
-        let Some(name) = self.names.get(index) else { return };
+    fn note(&self, name: &str, failures: &ProgramFailures) {
         let label = ProgramLabel {
-            program: name.clone(),
+            program: name.to_owned(),
         };
         if failures.aborted > 0 {
             self.aborted.get_or_create_owned(&label).inc_by(failures.aborted);
@@ -228,8 +232,9 @@ impl Programs {
         let line = self
             .log
             .lock()
-            .get_mut(index)
-            .and_then(|throttle| throttle.pass(failures.failed));
+            .entry(name.to_owned())
+            .or_default()
+            .pass(failures.failed);
         if let Some(events) = line {
             tracing::warn!(program = name, events, "a rule failed; `debug` tells why");
         }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use event::{DecodeError, Defects, RawBatch};
-use rules::{ProgramFailures, Runner, Verdict};
+use rules::{ProgramFailures, RuleChain, Runner, Verdict};
+use tokio::sync::watch;
 
 use crate::{
     outputs::{Output, Outputs},
@@ -13,6 +14,8 @@ use crate::{
 /// Parses batch after batch, in one thread, in memory that it keeps.
 #[derive(Debug)]
 pub(crate) struct Worker {
+    /// Plans as they come.
+    plans: watch::Receiver<Arc<Plan>>,
     plan: Arc<Plan>,
     runner: Runner,
     scratch: Vec<u8>,
@@ -27,8 +30,8 @@ pub(crate) struct Parsed {
     pub(crate) outputs: Vec<Output>,
     pub(crate) dropped: Vec<(String, u64)>,
     pub(crate) defects: DefectCounts,
-    /// By program; empty where none failed or aborted.
-    pub(crate) failures: Vec<ProgramFailures>,
+    /// Of programs that failed or aborted, by their names: the programs may be others by now.
+    pub(crate) failures: Vec<(String, ProgramFailures)>,
 }
 
 /// Events by defect.
@@ -60,8 +63,10 @@ impl DefectCounts {
 }
 
 impl Worker {
-    pub(crate) fn new(plan: Arc<Plan>) -> Self {
+    pub(crate) fn new(mut plans: watch::Receiver<Arc<Plan>>) -> Self {
+        let plan = Arc::clone(&plans.borrow_and_update());
         Self {
+            plans,
             runner: plan.chain.runner(),
             plan,
             scratch: Vec::new(),
@@ -71,6 +76,11 @@ impl Worker {
 
     /// Parses the body of a delivery. Of a batch that cannot be read to its end nothing is kept.
     pub(crate) fn parse(&mut self, body: &[u8]) -> Result<Parsed, DecodeError> {
+        // An error means that there will be no other one.
+        if self.plans.has_changed().unwrap_or(false) {
+            self.plan = Arc::clone(&self.plans.borrow_and_update());
+            self.runner = self.plan.chain.runner();
+        }
         let plan = &*self.plan;
         let mut batch = RawBatch::decode(body, &mut self.scratch, plan.batch_bytes_max)?;
         let (source, listener) = (batch.id(), batch.listener());
@@ -101,7 +111,13 @@ impl Worker {
             outputs: outputs.finish(),
             dropped,
             defects,
-            failures: self.runner.take_failures(),
+            failures: failures(&plan.chain, self.runner.take_failures()),
         })
     }
+}
+
+fn failures(chain: &RuleChain, failures: Vec<ProgramFailures>) -> Vec<(String, ProgramFailures)> {
+    let named = chain.programs().map(str::to_owned).zip(failures);
+    let failed = named.filter(|(_, failures)| failures.failed > 0 || failures.aborted > 0);
+    failed.collect()
 }

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
             Some(program) => anyhow::bail!("{}: no program compiles here", program.origin),
             None => Ok(()),
         },
+        reads: &["parser."],
     };
     service::run_main(spec, run)
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, env, path::PathBuf};
 
 use clap::Args;
-use settings::{PLACES, Problems, Settings, Sources};
+use settings::{PLACES, Problems, Settings, Sources, Values};
 
 /// Where settings come from.
 #[derive(Debug, Clone, Default, Args)]
@@ -32,9 +32,10 @@ impl SettingsArgs {
         let env: BTreeMap<_, _> = variables.filter(|(name, _)| Sources::reads(name)).collect();
         let overrides = self.set.iter().cloned().chain(stronger).collect();
         let sources = Sources::load(self.config.as_deref(), &PLACES, env, overrides)?;
-        let settings = Settings::from_sources(&sources)?;
+        let (settings, values) = Settings::with_values(&sources)?;
         Ok(Loaded {
             settings,
+            values,
             file: sources.file.map(|(path, _)| path),
         })
     }
@@ -45,6 +46,8 @@ impl SettingsArgs {
 pub struct Loaded {
     /// The settings.
     pub settings: Settings,
+    /// What was read for them.
+    pub values: Values,
     /// The settings file.
     pub file: Option<PathBuf>,
 }

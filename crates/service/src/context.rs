@@ -3,10 +3,17 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use settings::Settings;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{clients::Clients, durability::DurabilityInForce, health::Health, metrics::Metrics};
+use crate::{
+    clients::Clients,
+    durability::DurabilityInForce,
+    health::Health,
+    metrics::Metrics,
+    reloads::{Reloads, TakeOver},
+};
 
 /// The stop signal, the metrics and the health of one process. Cheap to clone; every clone is the same process.
 #[derive(Debug, Clone)]
@@ -31,6 +38,7 @@ struct Process {
     started: watch::Sender<bool>,
     since: Timestamp,
     clients: Clients,
+    reloads: Reloads,
 }
 
 impl Context {
@@ -48,6 +56,7 @@ impl Context {
                 started: watch::Sender::new(false),
                 since: Timestamp::now(),
                 clients: Clients::default(),
+                reloads: Reloads::default(),
             }),
         }
     }
@@ -74,6 +83,34 @@ impl Context {
     #[must_use]
     pub fn clients(&self) -> &Clients {
         &self.process.clients
+    }
+
+    /// Has a stage take over settings that are read while it runs. `prepare` makes what it needs of them, and what that
+    /// returns puts it in force, once all stages of the process have made theirs: an error of one changes nothing.
+    /// Settings that were read again before this was called are taken over at once.
+    ///
+    /// # Errors
+    ///
+    /// What `prepare` says of such settings.
+    pub fn on_reload(
+        &self,
+        prepare: impl Fn(&Settings) -> anyhow::Result<TakeOver> + Send + Sync + 'static,
+    ) -> anyhow::Result<()> {
+        self.process.reloads.add(Box::new(prepare))
+    }
+
+    /// Whether every stage can take `settings` over.
+    pub(crate) fn check_settings(&self, settings: &Settings) -> anyhow::Result<()> {
+        self.process.reloads.check(settings)
+    }
+
+    /// Has every stage take `settings` over, which differ only in what can change in a running process.
+    ///
+    /// # Errors
+    ///
+    /// What the first stage says that cannot; nothing has changed then.
+    pub fn take_settings_over(&self, settings: Settings) -> anyhow::Result<()> {
+        self.process.reloads.take_over(settings)
     }
 
     /// Says that all addresses are bound and all that must be there at the start is there. An error after this is

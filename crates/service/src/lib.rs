@@ -17,6 +17,7 @@ mod ages;
 mod args;
 mod clients;
 mod context;
+pub mod control;
 mod counters;
 mod crash_point;
 mod data_dir;
@@ -30,6 +31,8 @@ mod manager;
 mod metrics;
 mod privileges;
 mod probe;
+mod reload;
+mod reloads;
 mod run;
 mod supervise;
 mod troubles;
@@ -48,6 +51,8 @@ pub use crate::{
     http::HttpEndpoint,
     metrics::Metrics,
     probe::{Answer, probe},
+    reload::{ReloadReport, Reloader, Wish},
+    reloads::TakeOver,
     run::{ServiceSpec, run_main},
     supervise::supervise,
 };

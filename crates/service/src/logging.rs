@@ -3,6 +3,7 @@
 use std::{
     io::{self, IsTerminal},
     panic,
+    sync::OnceLock,
 };
 
 use settings::{LogFormat, ServiceSettings};
@@ -11,10 +12,14 @@ use tracing_subscriber::{
     filter::{LevelFilter, Targets},
     fmt,
     layer::SubscriberExt,
+    reload,
     util::SubscriberInitExt,
 };
 
 use crate::troubles::Notes;
+
+/// Where the filter can be changed. There is one log in a process.
+static LEVEL: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// What the AMQP library logs by itself.
 const AMQP_LIBRARY: &str = "lapin";
@@ -25,8 +30,7 @@ const AMQP_LIBRARY: &str = "lapin";
 ///
 /// The filter is wrong, or tracing was started before.
 pub fn start(settings: &ServiceSettings) -> anyhow::Result<()> {
-    let filter: Targets = settings.log_level.parse()?;
-    let filter = without_libraries(filter);
+    let (filter, handle) = reload::Layer::new(filter(settings)?);
     let lines = fmt::layer().with_writer(io::stderr);
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match settings.log_format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
@@ -36,12 +40,30 @@ pub fn start(settings: &ServiceSettings) -> anyhow::Result<()> {
         .with(layer.with_filter(filter))
         .with(Notes.with_filter(without_libraries(Targets::new().with_default(LevelFilter::WARN))))
         .try_init()?;
+    // There is none yet: a second start has failed above.
+    LEVEL.get_or_init(|| handle);
     panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         let text = info.payload_as_str().unwrap_or("no text");
         tracing::error!(panic = text, place, "panicked");
     }));
     Ok(())
+}
+
+/// The lines that these settings want.
+///
+/// # Errors
+///
+/// The filter is wrong.
+pub(crate) fn filter(settings: &ServiceSettings) -> anyhow::Result<Targets> {
+    Ok(without_libraries(settings.log_level.parse()?))
+}
+
+/// Logs other lines from now on.
+pub(crate) fn change(filter: Targets) {
+    if let Some(Err(error)) = LEVEL.get().map(|level| level.reload(filter)) {
+        tracing::error!(%error, "log level not changed");
+    }
 }
 
 /// The AMQP library reports each lost connection as errors of its own, several times, and returned messages with their

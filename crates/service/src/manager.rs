@@ -12,6 +12,7 @@ use std::{
         },
     },
     process,
+    sync::Arc,
     time::Duration,
 };
 
@@ -51,7 +52,7 @@ impl Manager {
     }
 
     /// Tells the manager how the process of `ctx` is, until `done`.
-    pub(crate) async fn keep_told(self, ctx: Context, done: CancellationToken) {
+    pub(crate) async fn keep_told(self: Arc<Self>, ctx: Context, done: CancellationToken) {
         // Twice in the time after which the manager gives the process up, as its documentation asks.
         let mut beats = self.watchdog.map(|patience| {
             let mut beats = interval((patience / 2).max(Duration::from_millis(1)));
@@ -86,7 +87,8 @@ impl Manager {
         }
     }
 
-    fn tell(&self, words: &str) {
+    /// Says one thing.
+    pub(crate) fn tell(&self, words: &str) {
         // Nothing depends on it here. A manager that does not hear what it waits for does something about it.
         if let Err(error) = self.socket.send(words.as_bytes()) {
             tracing::debug!(%error, words, "the service manager could not be told");

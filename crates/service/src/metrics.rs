@@ -97,6 +97,25 @@ impl Metrics {
             Gauge::default(),
         );
         started.set(since.as_second());
+        self.settings_read(true, since);
+    }
+
+    /// Settings were read, and are in force if they are good.
+    pub(crate) fn settings_read(&self, is_good: bool, at: Timestamp) {
+        let successful: Gauge = self.register(
+            "logferry_settings_reload_successful",
+            "1 while the process runs by the settings that it read last; 0 when it refused them and runs by older ones.",
+            Gauge::default(),
+        );
+        successful.set(i64::from(is_good));
+        let read: Gauge = self.register(
+            "logferry_settings_read_time_seconds",
+            "When the settings by which the process runs were read, in seconds since 1970.",
+            Gauge::default(),
+        );
+        if is_good {
+            read.set(at.as_second());
+        }
     }
 
     pub(crate) const fn all_in_flight(&self) -> &Gauge {

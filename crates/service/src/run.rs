@@ -9,6 +9,7 @@ use crate::{
     args::{Loaded, ProcessArgs},
     context::Context,
     exit,
+    reload::Reloader,
     supervise::supervise,
 };
 
@@ -26,6 +27,9 @@ pub struct ServiceSpec {
     /// Checks what the settings cannot know, such as whether rules compile. Its errors are mistakes in the
     /// settings. `|_| Ok(())` when there is nothing.
     pub check: fn(&Settings) -> anyhow::Result<()>,
+    /// How the paths of the keys begin that it reads, `parser.` or `syslog_server.listener[].time_zone`. Those of
+    /// `[service]`, `[broker]` and `data_dir` need not be named. A change of others is no matter of a reload.
+    pub reads: &'static [&'static str],
 }
 
 #[derive(Debug, Args)]
@@ -52,19 +56,24 @@ where
         Ok(args) => args,
         Err(error) => return exit::after_arguments(&error),
     };
-    let loaded = match args.process.load(&http_key, Vec::new()) {
-        Ok(loaded) => loaded,
-        Err(problems) => return bad_settings(&problems),
+    let (process, key) = (args.process, http_key.clone());
+    let read = move || {
+        let loaded = process.load(&key, Vec::new())?;
+        check(&spec, &loaded.settings)?;
+        Ok(loaded)
     };
-    if let Err(error) = check(&spec, &loaded.settings) {
-        return bad_settings(&format!("{error:#}"));
-    }
+    let loaded: Loaded = match read() {
+        Ok(loaded) => loaded,
+        Err(error) => return bad_settings(&error),
+    };
     if args.check {
         return exit::say(&good(&loaded));
     }
-    let Loaded { settings, file } = loaded;
+    let reloader = Reloader::new(&loaded, &[spec.reads, &["broker."]].concat(), read);
+    let Loaded { settings, file, .. } = loaded;
     let http_addr = settings.service.http_addrs.get(spec.name).copied().flatten();
-    supervise(spec.name, settings, (http_addr, &http_key), |settings, ctx| {
+    let http = (http_addr, http_key.as_str());
+    supervise(spec.name, settings, http, reloader, |settings, ctx| {
         let file = file.map(|file| file.display().to_string());
         tracing::info!(
             service = spec.name,
@@ -113,7 +122,7 @@ fn good(loaded: &Loaded) -> String {
     }
 }
 
-fn bad_settings(problems: &dyn std::fmt::Display) -> ExitCode {
-    exit::complain(&problems.to_string());
+fn bad_settings(problems: &anyhow::Error) -> ExitCode {
+    exit::complain(&format!("{problems:#}"));
     ExitCode::from(exit::SETTINGS)
 }

@@ -13,6 +13,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::{Pid, User, geteuid},
 };
+use service::{Wish, control};
 
 /// `cargo test` and `cargo nextest` build the examples beside the tests.
 fn idle() -> Command {
@@ -66,6 +67,12 @@ impl Running {
         }
     }
 
+    fn metrics_addr(&mut self) -> String {
+        let line = self.until("serving metrics");
+        let (_, addr) = line.trim_end().rsplit_once("addr=").expect("names the address");
+        addr.to_owned()
+    }
+
     /// Reads up to the line that has `text` in it.
     fn until(&mut self, text: &str) -> String {
         loop {
@@ -113,6 +120,93 @@ fn a_signal_drains() {
             "{log}"
         );
     }
+}
+
+#[test]
+fn a_hangup_takes_over_what_can_change_and_refuses_the_rest_by_name() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("logferry.toml");
+    let write = |text: &str| fs::write(&file, text).expect("writes");
+    write("");
+    let mut command = idle();
+    command.arg("--config").arg(&file);
+    let mut running = Running::start(&mut command);
+    let addr = running.metrics_addr();
+    running.until("started");
+    let is_in_force = |value| {
+        let line = format!("logferry_settings_reload_successful {value}");
+        get(&addr, "/metrics").contains(&line)
+    };
+    assert!(is_in_force(1));
+
+    write("[service]\nlog_level = \"debug\"\n");
+    running.signal(Signal::SIGHUP);
+    let line = running.until("settings reloaded");
+    assert!(line.contains("keys=\"service.log_level\""), "{line}");
+
+    // A key of another service is no matter of this one.
+    write("[service]\nlog_level = \"warn\"\n[parser]\nthreads = 3\n[web]\ntails_max = 3\n");
+    running.signal(Signal::SIGHUP);
+    let line = running.until("settings not reloaded, the old ones stay");
+    assert!(
+        line.contains("parser.threads cannot change while running") && !line.contains("log_level"),
+        "{line}"
+    );
+    assert!(is_in_force(0));
+
+    write("[service]\nlog_level = \"loud\"\n[parser]\nprefetch = 0\n");
+    running.signal(Signal::SIGHUP);
+    for key in ["service.log_level", "parser.prefetch"] {
+        let line = running.until("settings not reloaded");
+        assert!(line.contains(key), "{line}");
+    }
+    // What the service itself finds is a mistake too.
+    write("[[parser.program]]\nname = \"bad\"\nsource = \"x\"\n");
+    running.signal(Signal::SIGHUP);
+    let line = running.until("settings not reloaded");
+    assert!(line.contains("no program compiles here"), "{line}");
+
+    write("");
+    running.signal(Signal::SIGHUP);
+    running.until("settings reloaded");
+    assert!(is_in_force(1));
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.end().0, Some(0));
+}
+
+#[tokio::test]
+async fn a_process_can_be_asked_to_reload() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("logferry.toml");
+    fs::write(&file, "").expect("writes");
+    let mut command = idle();
+    command.arg("--config").arg(&file);
+    let mut running = Running::start(&mut command);
+    running.until("started");
+    let pid = running.child.id();
+    assert!(control::running().expect("Linux lists sockets").contains(&pid));
+    let ask = async |wish| control::ask(pid, wish).await.expect("answers");
+    let who = ask(Wish::Who).await;
+    assert_eq!((who.service.as_str(), who.pid, who.ok), ("parser", pid, true));
+    assert_eq!(who.file, Some(file.clone()));
+
+    fs::write(&file, "[service]\nlog_level = \"debug\"\n").expect("writes");
+    for wish in [Wish::Check, Wish::Check, Wish::Reload] {
+        let report = ask(wish).await;
+        assert_eq!(
+            (report.keys, report.ok),
+            (vec!["service.log_level".to_owned()], true)
+        );
+    }
+    assert_eq!(ask(Wish::Reload).await.keys, Vec::<String>::new());
+    fs::remove_file(&file).expect("is there");
+    let report = ask(Wish::Reload).await;
+    assert!(
+        !report.ok && report.problems.join("").contains("logferry.toml"),
+        "{report:?}"
+    );
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.end().0, Some(0));
 }
 
 /// A full disk under the log must not stop what the process does.
@@ -305,29 +399,24 @@ fn json_lines_are_json_even_for_a_panic() {
 #[test]
 fn metrics_and_readiness_are_served() {
     let mut running = Running::start(&mut idle());
-    let line = running.until("serving metrics");
-    let addr = line
-        .trim_end()
-        .rsplit_once("addr=")
-        .expect("names the address")
-        .1
-        .to_owned();
+    let addr = running.metrics_addr();
     running.until("started");
-    let get = |path: &str| {
-        let mut stream = TcpStream::connect(&addr).expect("connects");
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-        )
-        .expect("writes");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("reads");
-        answer
-    };
-    assert!(get("/readyz").starts_with("HTTP/1.1 200 "));
-    assert!(get("/metrics").contains("logferry_batches_in_flight{stage=\"parser\"} 3"));
+    assert!(get(&addr, "/readyz").starts_with("HTTP/1.1 200 "));
+    assert!(get(&addr, "/metrics").contains("logferry_batches_in_flight{stage=\"parser\"} 3"));
     running.signal(Signal::SIGTERM);
     assert_eq!(running.end().0, Some(0));
+}
+
+fn get(addr: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(addr).expect("connects");
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    )
+    .expect("writes");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("reads");
+    answer
 }
 
 #[test]
@@ -353,6 +442,9 @@ fn a_service_manager_is_told() {
         }
     }
     running.until("started");
+    running.signal(Signal::SIGHUP);
+    while hear() != "RELOADING=1\nSTATUS=reading settings" {}
+    while hear() != "READY=1\nSTATUS=running" {}
     running.signal(Signal::SIGTERM);
     while hear() != "STOPPING=1\nSTATUS=draining" {}
     assert_eq!(running.end().0, Some(0));

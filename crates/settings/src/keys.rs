@@ -34,6 +34,16 @@ pub(crate) struct Key {
     pub(crate) about: &'static str,
     /// Why the default is what it is.
     pub(crate) reason: &'static str,
+    /// Whether a running process takes a new value over.
+    pub(crate) is_live: bool,
+}
+
+impl Key {
+    /// The same, taken over by a running process.
+    const fn live(mut self) -> Self {
+        self.is_live = true;
+        self
+    }
 }
 
 /// What holds when a key is not written.

@@ -16,6 +16,7 @@
 //! [`Settings`] and the structs in it are what services take: every value in them is checked. Where a value
 //! comes from, and how mistakes are told, is the matter of the reader alone.
 
+mod changes;
 mod keys;
 mod kind;
 mod model;
@@ -29,6 +30,7 @@ mod suggest;
 mod tree;
 pub mod units;
 
+pub use crate::changes::{Changes, Values};
 pub use crate::model::{
     AmqpSettings, BrokerSettings, ClientCert, CollectorSettings, Compression, DestinationSettings, Done,
     FileCompression, FileFormat, FolderSettings, HarvestSettings, IntakeSettings, LabelSettings, LinePattern,

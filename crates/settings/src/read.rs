@@ -16,6 +16,7 @@ use std::{
 };
 
 use crate::{
+    changes::Values,
     model::{
         AmqpSettings, BrokerSettings, ClientCert, Compression, IntakeSettings, ListenerSettings, LogFormat,
         ParserSettings, PostgresSettings, ProgramSettings, Protocol, RawPolicy, ServiceSettings, Settings,
@@ -44,15 +45,25 @@ impl Settings {
     ///
     /// All problems at once.
     pub fn from_sources(sources: &Sources) -> Result<Self, Problems> {
+        Self::with_values(sources).map(|(settings, _)| settings)
+    }
+
+    /// The same, with what was read for it, to be compared with what is read later.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once.
+    pub fn with_values(sources: &Sources) -> Result<(Self, Values), Problems> {
         let (root, problems) = merge(sources);
         let file = sources.file.as_ref().map(|(path, _)| path.as_path());
         let reader = Reader::new(&root, sources, problems);
         reader.check_names();
         let settings = read(&reader, file);
         contradictions::check(&reader, &settings);
-        let problems = reader.into_problems();
+        let (problems, mut values) = reader.into_parts();
         if problems.is_empty() {
-            Ok(settings)
+            values.note_programs(&settings.parser.programs);
+            Ok((settings, values))
         } else {
             Err(Problems::new(problems))
         }

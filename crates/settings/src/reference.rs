@@ -42,6 +42,8 @@ is a complete sample.
 - A path that begins with `${CREDENTIALS_DIRECTORY}/` is a credential of systemd (`LoadCredential=`, `SetCredentialEncrypted=`),
   for secrets and for keys of certificates. In a unit, `Environment=LOGFERRY_BROKER__PASSWORD_FILE=%d/name` is the same.
 - `logferry check` tells every mistake at once, with file, line, key, value and what is allowed.
+- A running process takes over keys marked *Reloaded* by `logferry reload` or SIGHUP
+  ([operations.md](operations.md#reloading)); the others need a restart.
 
 This page is written from the code by `cargo run -p settings --example reference`.
 ";
@@ -66,6 +68,9 @@ pub fn sample() -> String {
             };
             comment(&mut text, &format!("{default}Allowed: {}.", key.kind.allowed()));
             comment(&mut text, &format!("{reason}{}", key.reason));
+            if key.is_live {
+                comment(&mut text, "Changes while running, by `logferry reload`.");
+            }
             line(&mut text, &format!("#{} = {}", key.name, written(key)));
         }
     }
@@ -93,10 +98,11 @@ pub fn markdown() -> String {
                 Unset::Mistake { .. } => "needed".to_owned(),
             };
             let allowed = key.kind.allowed();
+            let live = if key.is_live { " *Reloaded.*" } else { "" };
             line(
                 &mut text,
                 &format!(
-                    "| `{}` | {default} | {allowed} | {} | {} |",
+                    "| `{}` | {default} | {allowed} | {}{live} | {} |",
                     key.name, key.about, key.reason
                 ),
             );

@@ -8,6 +8,7 @@ use std::{
 };
 
 use crate::{
+    changes::Values,
     keys::{self, Child, Key, Unset},
     kind::{Base, Value},
     problem::{Place, Problem},
@@ -24,6 +25,8 @@ pub(crate) struct Reader<'a> {
     base: PathBuf,
     credentials: Option<PathBuf>,
     problems: RefCell<Vec<Problem>>,
+    /// What was read so far.
+    values: RefCell<Values>,
 }
 
 impl<'a> Reader<'a> {
@@ -35,6 +38,7 @@ impl<'a> Reader<'a> {
             base: base.unwrap_or(Path::new("")).to_owned(),
             credentials: sources.env.get(CREDENTIALS_VARIABLE).map(PathBuf::from),
             problems: RefCell::new(problems),
+            values: RefCell::default(),
         }
     }
 
@@ -106,8 +110,8 @@ impl<'a> Reader<'a> {
             .any(|problem| keys.contains(&problem.key.as_str()))
     }
 
-    pub(crate) fn into_problems(self) -> Vec<Problem> {
-        self.problems.into_inner()
+    pub(crate) fn into_parts(self) -> (Vec<Problem>, Values) {
+        (self.problems.into_inner(), self.values.into_inner())
     }
 }
 
@@ -135,11 +139,19 @@ impl<'a> Section<'a> {
         };
         let path = keys::join(&self.shown, name);
         let schema = format!("{}[]", keys::join(&self.schema, name));
-        let sections = nodes.iter().enumerate().map(|(index, node)| Section {
-            reader: self.reader,
-            node: Some(node),
-            schema: schema.clone(),
-            shown: element(&path, index, node),
+        let keys = keys::section(&schema).map_or(&[][..], |section| section.keys);
+        let mut before = "";
+        let sections = nodes.iter().enumerate().map(|(index, node)| {
+            let shown = element(&path, index, node);
+            let mut values = self.reader.values.borrow_mut();
+            values.note_element(&schema, &shown, keys, before);
+            before = name_of(node).unwrap_or_default();
+            Section {
+                reader: self.reader,
+                node: Some(node),
+                schema: schema.clone(),
+                shown,
+            }
         });
         sections.collect()
     }
@@ -207,6 +219,14 @@ impl<'a> Section<'a> {
     /// The value of a key: what is written, or the default when nothing is or when it is wrong.
     fn value(&self, name: &str) -> Option<Value> {
         let key = self.entry(name);
+        let value = self.read(key);
+        let mut values = self.reader.values.borrow_mut();
+        values.note(keys::join(&self.schema, name), self.key(name), key, value.clone());
+        value
+    }
+
+    fn read(&self, key: &Key) -> Option<Value> {
+        let name = key.name;
         if let Some(node) = self.node.and_then(|node| child(node, name)) {
             match key.kind.read(node, &self.base(&node.place)) {
                 Ok(value) => return Some(value),

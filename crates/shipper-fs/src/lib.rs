@@ -85,6 +85,7 @@ pub const SPEC: service::ServiceSpec = service::ServiceSpec {
         has_destination(&settings.shipper_fs)?;
         Ok(check(&settings.shipper_fs)?)
     },
+    reads: &["shipper_fs."],
 };
 
 /// How much of the grace a drain may use before what is unfinished is given back; the rest is for giving back.

@@ -59,6 +59,7 @@ pub const SPEC: service::ServiceSpec = service::ServiceSpec {
                shipper-pgsql --config /etc/logferry.toml      runs until it is told to stop\n",
     version: env!("CARGO_PKG_VERSION"),
     check: |_| Ok(()),
+    reads: &["shipper_pgsql.", "store."],
 };
 
 /// How much of the grace a drain may use before what is unfinished is given back; the rest is for giving back.

@@ -1,16 +1,16 @@
 //! All listeners of the settings, from their sockets to the broker.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use broker::{Broker, RoutingKey};
 use event::Compression;
-use service::Context;
+use service::{Context, TakeOver};
 use settings::{BrokerSettings, IntakeSettings, ListenerSettings, Protocol, RescueSettings};
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
-use transport::{BindError, DatagramListener, Inherited, StreamListener, Throttle};
+use transport::{BindError, DatagramListener, Inherited, ListenerLimits, StreamListener, Throttle};
 
 use crate::{
     batcher::{Batcher, Limits},
@@ -55,6 +55,13 @@ pub struct Listening {
 }
 
 impl Socket {
+    fn limits(&self) -> watch::Sender<ListenerLimits> {
+        match self {
+            Self::Stream(socket) => socket.limits(),
+            Self::Datagram(socket) => socket.limits(),
+        }
+    }
+
     fn bind(settings: &ListenerSettings, inherited: &mut Inherited) -> Result<(Self, SocketAddr), BindError> {
         match settings.protocol {
             Protocol::Relp | Protocol::Tcp => {
@@ -145,8 +152,10 @@ impl Server {
         let mut tasks = JoinSet::new();
         let failover = Arc::new(self.failover);
         let mut connected = Connected::default();
+        let mut limits = HashMap::new();
         for Listener { listening, socket } in self.listeners {
             let name = &listening.name;
+            limits.insert(name.clone(), socket.limits());
             let metrics = ListenerMetrics::new(&ctx.metrics, name);
             connected.add(&listening, metrics.meters.roster.clone());
             let routing_key = RoutingKey::new(&format!("syslog.{name}"));
@@ -166,6 +175,7 @@ impl Server {
             tasks.spawn(listen(socket, batcher, publishing, ctx.stop.clone()).instrument(span));
         }
         ctx.clients().provide(STAGE, move |max| connected.list(max));
+        ctx.on_reload(move |settings| Ok(new_limits(&limits, &settings.syslog_server)))?;
         let ended = tokio::select! {
             ended = all(&mut tasks) => ended,
             // It never ends.
@@ -174,6 +184,23 @@ impl Server {
         failover.close().await;
         ended
     }
+}
+
+/// Gives the listeners the limits of new settings.
+fn new_limits(
+    listeners: &HashMap<String, watch::Sender<ListenerLimits>>,
+    settings: &IntakeSettings,
+) -> TakeOver {
+    let new = settings.listeners.iter().filter_map(|listener| {
+        let limits = listeners.get(&listener.name)?.clone();
+        Some((limits, ListenerLimits::from(listener)))
+    });
+    let new: Vec<_> = new.collect();
+    Box::new(move || {
+        for (limits, new) in new {
+            limits.send_replace(new);
+        }
+    })
 }
 
 async fn all(tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {

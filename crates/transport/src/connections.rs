@@ -4,11 +4,11 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use parking_lot::Mutex;
 
+use crate::limits::ListenerLimits;
+
 /// Counts the open connections of one listener.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Connections {
-    total_max: usize,
-    per_peer_max: usize,
     open: Mutex<Open>,
 }
 
@@ -33,22 +33,14 @@ pub(crate) struct Place {
 }
 
 impl Connections {
-    pub(crate) fn new(total_max: usize, per_peer_max: usize) -> Arc<Self> {
-        Arc::new(Self {
-            total_max,
-            per_peer_max,
-            open: Mutex::default(),
-        })
-    }
-
-    /// Counts a connection from `peer`, unless there are too many.
-    pub(crate) fn enter(self: &Arc<Self>, peer: IpAddr) -> Result<Place, Refused> {
+    /// Counts a connection from `peer`, unless there are too many for these limits.
+    pub(crate) fn enter(self: &Arc<Self>, peer: IpAddr, limits: &ListenerLimits) -> Result<Place, Refused> {
         let mut open = self.open.lock();
-        if open.total >= self.total_max {
+        if open.total >= limits.connections_max {
             return Err(Refused::Total);
         }
         let of_peer = open.by_peer.get(&peer).copied().unwrap_or(0);
-        if of_peer >= self.per_peer_max {
+        if of_peer >= limits.connections_per_peer_max {
             return Err(Refused::Peer);
         }
         open.by_peer.insert(peer, of_peer + 1);
@@ -79,16 +71,27 @@ mod tests {
 
     #[test]
     fn both_caps_hold_and_places_come_free() {
-        let connections = Connections::new(3, 2);
+        let connections = Arc::new(Connections::default());
+        let mut limits = ListenerLimits {
+            frame_bytes_max: 1000,
+            idle_timeout: None,
+            connections_max: 3,
+            connections_per_peer_max: 2,
+        };
         let (first, second) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
-        let place = connections.enter(first).unwrap();
-        let _second_of_first = connections.enter(first).unwrap();
-        assert_eq!(connections.enter(first).unwrap_err(), Refused::Peer);
-        let place_of_second = connections.enter(second).unwrap();
-        assert_eq!(connections.enter(second).unwrap_err(), Refused::Total);
+        let place = connections.enter(first, &limits).unwrap();
+        let _second_of_first = connections.enter(first, &limits).unwrap();
+        assert_eq!(connections.enter(first, &limits).unwrap_err(), Refused::Peer);
+        let place_of_second = connections.enter(second, &limits).unwrap();
+        assert_eq!(connections.enter(second, &limits).unwrap_err(), Refused::Total);
         drop(place);
-        let _third = connections.enter(first).unwrap();
+        let _third = connections.enter(first, &limits).unwrap();
         drop(place_of_second);
         assert!(!connections.open.lock().by_peer.contains_key(&second));
+        // Fewer: those that are open stay.
+        limits.connections_max = 1;
+        assert_eq!(connections.enter(second, &limits).unwrap_err(), Refused::Total);
+        limits.connections_max = 3;
+        assert!(connections.enter(second, &limits).is_ok());
     }
 }

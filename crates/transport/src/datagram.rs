@@ -30,6 +30,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::{
     io::Interest,
     net::UdpSocket,
+    sync::watch,
     time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,7 @@ use crate::{
     custody::Ticket,
     error::BindError,
     inherited::Inherited,
+    limits::{LimitsInForce, ListenerLimits},
     meters::Meters,
     sink::{FrameSink, FrameSource, Peer},
 };
@@ -72,6 +74,7 @@ pub struct DatagramListener {
     settings: ListenerSettings,
     socket: UdpSocket,
     address: SocketAddr,
+    limits: watch::Sender<ListenerLimits>,
 }
 
 impl DatagramListener {
@@ -110,6 +113,7 @@ impl DatagramListener {
             .map_err(|error| BindError::new(&settings.name, settings.address, error))?;
         Ok(Self {
             settings: settings.clone(),
+            limits: watch::Sender::new(ListenerLimits::from(settings)),
             socket,
             address,
         })
@@ -121,11 +125,17 @@ impl DatagramListener {
         self.address
     }
 
+    /// Where other limits are to be sent.
+    #[must_use]
+    pub fn limits(&self) -> watch::Sender<ListenerLimits> {
+        self.limits.clone()
+    }
+
     /// Hands datagrams to `sink` until `stop` is cancelled, and then those that the kernel has already.
     pub async fn run<K: FrameSink>(self, sink: Arc<K>, meters: Meters, stop: CancellationToken) {
         let room = sink.room();
         let mut reader = Reader {
-            frame_bytes_max: self.settings.frame_bytes_max,
+            limits: LimitsInForce::new(self.limits.subscribe()),
             sink: &*sink,
             peers: HashMap::new(),
             drops: Drops::new(&self.socket, &self.settings.name),
@@ -174,7 +184,7 @@ fn grow_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<usize> {
 }
 
 struct Reader<'a, K> {
-    frame_bytes_max: usize,
+    limits: LimitsInForce,
     sink: &'a K,
     peers: HashMap<SocketAddr, Peer>,
     drops: Drops,
@@ -206,7 +216,7 @@ impl<K: FrameSink> Reader<'_, K> {
                 Errno::EAGAIN => io::ErrorKind::WouldBlock.into(),
                 errno => io::Error::from(errno),
             })?,
-            frame_bytes_max: self.frame_bytes_max,
+            frame_bytes_max: self.limits.get().frame_bytes_max,
             peers: &mut self.peers,
             dropped: None,
             discarded: 0,

@@ -5,12 +5,16 @@ use std::{sync::Arc, time::Duration};
 use event::FrameDefects;
 use parking_lot::Mutex;
 use settings::{LinePattern, ListenerSettings, MultilineSettings, Protocol};
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     custody::{Settler, custody},
     join::Joining,
+    limits::{LimitsInForce, ListenerLimits},
     meters::Meters,
     room::Room,
     session::Surroundings,
@@ -140,12 +144,20 @@ impl FrameSink for FakeSink {
     }
 }
 
+/// Limits that stay as they are.
+pub(crate) fn limits(idle_timeout: Option<Duration>) -> LimitsInForce {
+    let settings = ListenerSettings {
+        idle_timeout,
+        ..listener(Protocol::Tcp)
+    };
+    LimitsInForce::new(watch::Sender::new(ListenerLimits::from(&settings)).subscribe())
+}
+
 pub(crate) fn around(sink: &Arc<FakeSink>) -> Surroundings<FakeSink> {
     Surroundings {
         listener: "test".to_owned(),
         sink: Arc::clone(sink),
-        frame_bytes_max: 65_536,
-        idle_timeout: None,
+        limits: limits(None),
         joining: None,
         stop: CancellationToken::new(),
         meters: Meters::default(),

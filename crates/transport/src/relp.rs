@@ -32,6 +32,7 @@ use crate::{
     idle::Idle,
     inbound::Inbound,
     join::Joining,
+    limits::LimitsInForce,
     roster::{Guest, Tally},
     session::{End, Surroundings},
     sink::FrameSink,
@@ -50,18 +51,25 @@ where
     K: FrameSink,
 {
     let settled = Arc::new(Notify::new());
+    let mut limits = around.limits.clone();
+    let first = limits.get();
     let (joiner, quiet) = Joining::of_session(around.joining.as_ref());
     let mut session = Session {
         around,
         guest,
-        decoder: RelpDecoder::new(around.frame_bytes_max),
+        decoder: RelpDecoder::new(first.frame_bytes_max),
+        limits,
         inbound: Inbound::default(),
         commands: Commands::new(),
         replies: Replies::new(Arc::clone(&settled)),
         joiner,
         is_counted: false,
     };
-    let outcome = session.run(stream, &settled, quiet).await;
+    let clocks = Clocks {
+        idle: Idle::new(first.idle_timeout),
+        quiet,
+    };
+    let outcome = session.run(stream, &settled, clocks).await;
     // Not answered any more, but passed on like all that was read.
     session.complete_event();
     let end = match outcome {
@@ -85,10 +93,17 @@ where
     end
 }
 
+/// When silence is over: that of the peer, and that after a line that may be continued.
+struct Clocks {
+    idle: Option<Idle>,
+    quiet: Option<Idle>,
+}
+
 struct Session<'a, K> {
     around: &'a Surroundings<K>,
     guest: &'a Guest,
     decoder: RelpDecoder,
+    limits: LimitsInForce,
     inbound: Inbound,
     commands: Commands,
     replies: Replies,
@@ -113,16 +128,20 @@ enum Io {
 }
 
 impl<K: FrameSink> Session<'_, K> {
-    async fn run<S>(&mut self, stream: &mut S, settled: &Notify, mut quiet: Option<Idle>) -> Outcome
+    async fn run<S>(&mut self, stream: &mut S, settled: &Notify, clocks: Clocks) -> Outcome
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let around = self.around;
         let mut stopped = pin!(around.stop.cancelled());
-        let mut idle = Idle::new(around.idle_timeout);
+        let Clocks { mut idle, mut quiet } = clocks;
+        let mut limits = self.limits.clone();
         let mut patience = Idle::new(Some(PATIENCE));
         let mut closing = None;
         loop {
+            if let Some(limits) = limits.changed() {
+                idle = Idle::new(limits.idle_timeout);
+            }
             let had_to_write = self.replies.has_to_write();
             if self.replies.collect().is_err() {
                 return Outcome::Cut(End::CustodyLost);
@@ -197,6 +216,9 @@ impl<K: FrameSink> Session<'_, K> {
             return Poll::Ready(Ok(Io::NoRoom));
         }
         let mut process = |input: &[u8]| {
+            if let Some(limits) = self.limits.changed() {
+                self.decoder.cut_at(limits.frame_bytes_max);
+            }
             let frames = self.decoder.decode(input);
             let source = Source::new(
                 &self.guest.peer,

@@ -1,12 +1,13 @@
 //! What sessions of one listener have in common.
 
-use std::{future::poll_fn, io, sync::Arc, task::Poll, time::Duration};
+use std::{future::poll_fn, io, sync::Arc, task::Poll};
 
 use tokio::io::AsyncRead;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    inbound::Inbound, join::Joining, meters::Meters, room::Room, sink::FrameSink, throttle::Throttle,
+    inbound::Inbound, join::Joining, limits::LimitsInForce, meters::Meters, room::Room, sink::FrameSink,
+    throttle::Throttle,
 };
 
 /// The surroundings of a session.
@@ -14,8 +15,7 @@ use crate::{
 pub(crate) struct Surroundings<K> {
     pub(crate) listener: String,
     pub(crate) sink: Arc<K>,
-    pub(crate) frame_bytes_max: usize,
-    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) limits: LimitsInForce,
     /// `None`: each line is an event.
     pub(crate) joining: Option<Joining>,
     pub(crate) stop: CancellationToken,

@@ -27,6 +27,7 @@ use crate::{
     error::BindError,
     inherited::Inherited,
     join::Joining,
+    limits::{LimitsInForce, ListenerLimits},
     meters::Meters,
     relp,
     roster::Guest,
@@ -53,6 +54,7 @@ pub struct StreamListener {
     address: SocketAddr,
     certificates: Option<Certificates>,
     joining: Option<Joining>,
+    limits: watch::Sender<ListenerLimits>,
 }
 
 impl fmt::Debug for StreamListener {
@@ -101,6 +103,7 @@ impl StreamListener {
             .map_err(|error| BindError::new(&settings.name, settings.address, error))?;
         Ok(Self {
             settings: settings.clone(),
+            limits: watch::Sender::new(ListenerLimits::from(settings)),
             listener,
             address,
             certificates,
@@ -114,13 +117,17 @@ impl StreamListener {
         self.address
     }
 
+    /// Where other limits are to be sent.
+    #[must_use]
+    pub fn limits(&self) -> watch::Sender<ListenerLimits> {
+        self.limits.clone()
+    }
+
     /// Accepts connections and hands their frames to `sink` until `stop` is cancelled; then waits until all
     /// sessions have ended, which RELP sessions do when all they gave to the sink is settled.
     pub async fn run<K: FrameSink>(self, sink: Arc<K>, meters: Meters, stop: CancellationToken) {
-        let connections = Connections::new(
-            self.settings.connections_max,
-            self.settings.connections_per_peer_max,
-        );
+        let connections = Arc::new(Connections::default());
+        let mut limits = LimitsInForce::new(self.limits.subscribe());
         let tls = self.certificates.map(|certificates| {
             let (current, acceptor) = watch::channel(certificates.acceptor());
             let (listener, expiry) = (self.settings.name.clone(), meters.certificate_not_after.clone());
@@ -130,8 +137,7 @@ impl StreamListener {
         let around = Arc::new(Surroundings {
             listener: self.settings.name.clone(),
             sink,
-            frame_bytes_max: self.settings.frame_bytes_max,
-            idle_timeout: self.settings.idle_timeout,
+            limits: limits.clone(),
             joining: self.joining,
             stop,
             meters,
@@ -146,7 +152,7 @@ impl StreamListener {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, addr)) => {
                         let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
-                        if let Some(place) = enter(&connections, &around, addr.ip()) {
+                        if let Some(place) = enter(&connections, &limits.get(), &around, addr.ip()) {
                             let acceptor = tls.as_ref().map(|(acceptor, _)| acceptor.borrow().clone());
                             let session = session(stream, addr, place, self.settings.protocol,
                                 acceptor, Arc::clone(&around));
@@ -172,9 +178,14 @@ fn report_panic(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-fn enter<K>(connections: &Arc<Connections>, around: &Surroundings<K>, peer: IpAddr) -> Option<Place> {
+fn enter<K>(
+    connections: &Arc<Connections>,
+    limits: &ListenerLimits,
+    around: &Surroundings<K>,
+    peer: IpAddr,
+) -> Option<Place> {
     let meters = &around.meters;
-    match connections.enter(peer) {
+    match connections.enter(peer, limits) {
         Ok(place) => {
             meters.accepted.inc();
             Some(place)

@@ -28,14 +28,25 @@ where
     S: AsyncRead + Unpin,
     K: FrameSink,
 {
-    let mut decoder = StreamDecoder::new(around.frame_bytes_max);
+    let mut limits = around.limits.clone();
+    let first = limits.get();
+    let mut decoder = StreamDecoder::new(first.frame_bytes_max);
+    let mut limits_of_frames = limits.clone();
     let mut inbound = Inbound::default();
-    let mut idle = Idle::new(around.idle_timeout);
+    let mut idle = Idle::new(first.idle_timeout);
     let (mut joiner, mut quiet) = Joining::of_session(around.joining.as_ref());
     let mut stopped = pin!(around.stop.cancelled());
     let end = loop {
+        if let Some(limits) = limits.changed() {
+            idle = Idle::new(limits.idle_timeout);
+        }
         let is_joining = joiner.as_ref().is_some_and(Joiner::is_open);
-        let mut process = |input: &[u8]| take(&mut decoder, &mut joiner, input, guest, around);
+        let mut process = |input: &[u8]| {
+            if let Some(limits) = limits_of_frames.changed() {
+                decoder.cut_at(limits.frame_bytes_max);
+            }
+            take(&mut decoder, &mut joiner, input, guest, around)
+        };
         tokio::select! {
             biased;
             () = &mut stopped => break End::Stopped,

@@ -69,4 +69,5 @@ pub const SPEC: service::ServiceSpec = service::ServiceSpec {
         );
         Ok(())
     },
+    reads: &["web.", "store.", "shipper_pgsql.", "shipper_fs."],
 };

@@ -15,6 +15,7 @@ mod import;
 mod kill;
 mod many;
 mod recovery;
+mod reload;
 mod rescue;
 mod rsyslog;
 mod rules;

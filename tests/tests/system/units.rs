@@ -79,6 +79,7 @@ fn installed(dir: &Path) -> Vec<String> {
         let lines = lines.lines().map(|line| {
             let program = line
                 .strip_prefix("ExecStart=")
+                .or_else(|| line.strip_prefix("ExecReload="))
                 .map(|command| command.split(' ').next().unwrap());
             program.map_or(line.to_owned(), |program| line.replacen(program, "/bin/true", 1))
         });

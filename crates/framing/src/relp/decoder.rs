@@ -95,6 +95,11 @@ impl RelpDecoder {
         }
     }
 
+    /// Cuts data at `data_bytes_max` from now on, also that which has begun.
+    pub const fn cut_at(&mut self, data_bytes_max: usize) {
+        self.data_bytes_max = data_bytes_max;
+    }
+
     /// A read buffer of this size is never full without a frame in it.
     #[must_use]
     pub const fn buffer_bytes_min(&self) -> usize {

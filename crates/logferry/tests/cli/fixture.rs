@@ -108,6 +108,11 @@ impl Fixture {
     /// Runs a command on a terminal of its own, where somebody types `answer`. What it prints and what it says on stderr
     /// are one there.
     pub(crate) fn run_on_terminal(&self, args: &[&str], answer: &str) -> Outcome {
+        Self::outcome(self.start_on_terminal(args, answer))
+    }
+
+    /// The same for a command that stays; what is returned is the terminal.
+    pub(crate) fn start_on_terminal(&self, args: &[&str], answer: &str) -> Running {
         let quoted = args.iter().map(|arg| format!(" '{arg}'")).collect::<String>();
         let line = format!("'{}'{quoted}", env!("CARGO_BIN_EXE_logferry"));
         fs::write(self.path("answer"), answer).expect("writes");
@@ -121,7 +126,7 @@ impl Fixture {
             .current_dir(self.dir.path())
             .args(["--quiet", "--return", "--command", &line, "/dev/null"])
             .stdin(answer);
-        Self::outcome(Running::start(command))
+        Running::start(command)
     }
 
     fn outcome(running: Running) -> Outcome {

@@ -32,7 +32,11 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) async fn start(fixture: &Fixture) -> Self {
-        let running = fixture.start(&[&["run"], &FREE_PORTS[..]].concat());
+        Self::start_with(fixture, &FREE_PORTS).await
+    }
+
+    async fn start_with(fixture: &Fixture, args: &[&str]) -> Self {
+        let running = fixture.start(&[&["run"], args].concat());
         eventually(PATIENCE, || async {
             running.out().contains("Ctrl-C") || running.has_ended()
         })
@@ -112,6 +116,103 @@ async fn a_line_goes_in_and_is_found() {
         log.contains("drained in_flight=0") && !log.contains(" WARN ") && !log.contains(" ERROR "),
         "{log}"
     );
+}
+
+#[tokio::test]
+async fn rules_and_limits_change_while_it_runs() {
+    let fixture = Fixture::new();
+    let settings = |program: &str, more: &str| {
+        fixture.settings(&format!(
+            "[[parser.program]]\nname = \"mark\"\nsource = '{program}'\n\
+             [[syslog_server.listener]]\nname = \"tcp\"\nprotocol = \"tcp\"\naddress = \"127.0.0.1:0\"\n{more}"
+        ));
+    };
+    settings(".app_name = \"before\"", "");
+    let run = Run::start_with(&fixture, &FREE_PORTS[6..]).await;
+    run.send("<13>1 - web01 app - - - first\n");
+    assert!(found(&fixture, "first", 1).await.contains("before"));
+    let mut open = TcpStream::connect(run.addr(" tcp ")).expect("connects");
+    open.write_all(b"<13>1 - web01 app - - - opened\n")
+        .expect("sends");
+    found(&fixture, "opened", 1).await;
+
+    settings(".app_name = \"after\"", "connections_max = 1\n");
+    run.running.signal(Signal::SIGHUP);
+    let log = eventually(PATIENCE, || async {
+        let log = run.running.err();
+        log.contains("settings reloaded").then_some(log)
+    })
+    .await;
+    for key in [
+        "parser.program.mark.source",
+        "syslog_server.listener.tcp.connections_max",
+    ] {
+        assert!(log.contains(key), "{key} is not in {log}");
+    }
+    // The session that is open goes on, and there is no place for another one.
+    open.write_all(b"<13>1 - web01 app - - - second\n")
+        .expect("sends");
+    assert!(found(&fixture, "second", 1).await.contains("after"));
+    let mut refused = TcpStream::connect(run.addr(" tcp ")).expect("connects");
+    let read = std::io::Read::read(&mut refused, &mut [0; 1]);
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+
+    // One mistake, and nothing changes.
+    settings(".app_name = ", "connections_max = 9\n");
+    let file = fixture.path("logferry.toml");
+    let file = file.to_str().expect("is text");
+    let told = fixture.run(&["reload", "--config", file]);
+    assert_eq!(told.code, 78, "{told:?}");
+    assert!(
+        told.out.contains("logferry[") && told.out.contains("syntax error"),
+        "{told:?}"
+    );
+    open.write_all(b"<13>1 - web01 app - - - third\n").expect("sends");
+    assert!(found(&fixture, "third", 1).await.contains("after"));
+
+    settings(".app_name = \"last\"", "connections_max = 9\n");
+    let told = fixture.run(&["reload", "--config", file, "--json"]);
+    assert_eq!(told.code, 0, "{told:?}");
+    let keys = [
+        "parser.program.mark.source",
+        "syslog_server.listener.tcp.connections_max",
+    ];
+    assert_eq!(told.json()["keys"], serde_json::json!(keys));
+    run.send("<13>1 - web01 app - - - fourth\n");
+    assert!(found(&fixture, "fourth", 1).await.contains("last"));
+    run.stop(Signal::SIGTERM);
+}
+
+#[tokio::test]
+async fn it_ends_when_its_terminal_is_closed() {
+    let fixture = Fixture::new();
+    let terminal = fixture.start_on_terminal(&[&["run"], &FREE_PORTS[..]].concat(), "");
+    let socket = fixture.path("data/logferry.sock");
+    let is_there = || socket.try_exists().expect("is known");
+    eventually(PATIENCE, || async {
+        terminal.out().contains("Ctrl-C") && is_there()
+    })
+    .await;
+    terminal.signal(Signal::SIGKILL);
+    // It takes its socket away at an end in good order only.
+    eventually(PATIENCE, || async { !is_there() }).await;
+}
+
+#[test]
+fn without_a_process_there_is_nothing_to_reload() {
+    let fixture = Fixture::new();
+    fixture.settings("");
+    let told = fixture.run(&["reload", "--config", "logferry.toml"]);
+    assert_eq!(told.code, 1, "{told:?}");
+    assert!(
+        told.err.contains("no such process of Logferry runs here"),
+        "{told:?}"
+    );
+    // Process 1 is none of Logferry.
+    let told = fixture.run(&["reload", "--pid", "1"]);
+    assert_eq!(told.code, 1, "{told:?}");
+    assert!(told.err.contains("it is no process of Logferry"), "{told:?}");
+    assert_eq!(fixture.run(&["reload", "--config", "nowhere.toml"]).code, 1);
 }
 
 #[tokio::test]

@@ -147,21 +147,24 @@ pub(super) const FOLDER: Section = Section {
             Default("true"),
             "Whether lines are parsed as syslog or JSON. If not, the whole line is the message.",
             "What fits no form is a message anyway.",
-        ),
+        )
+        .live(),
         key(
             "time_zone",
             Kind::TimeZone,
             Default("UTC"),
             "For timestamps that name no zone.",
             "Means the same everywhere; files with local time need theirs.",
-        ),
+        )
+        .live(),
         key(
             "app_name",
             Kind::Text,
             Nothing { example: "billing" },
             "For events whose line names none.",
             "Files of a program often do not name it.",
-        ),
+        )
+        .live(),
         key(
             "hostname",
             Kind::Text,
@@ -170,35 +173,40 @@ pub(super) const FOLDER: Section = Section {
             },
             "For events whose line names none.",
             "The folder knows where its files come from.",
-        ),
+        )
+        .live(),
         key(
             "facility",
             Kind::Choice(FACILITIES),
             Nothing { example: "local0" },
             "For events whose line has no priority.",
             "Lines in files seldom have one.",
-        ),
+        )
+        .live(),
         key(
             "severity",
             Kind::Choice(SEVERITIES),
             Nothing { example: "info" },
             "For events whose line has no priority or severity.",
             "Lines in files seldom have one.",
-        ),
+        )
+        .live(),
         key(
             "tags",
             Kind::Names,
             Default("[]"),
             "Tags of every event.",
             "None.",
-        ),
+        )
+        .live(),
         key(
             "fields",
             Kind::Pairs,
             Default("[]"),
             "Fields of every event whose line has none of that name: `[\"site=berlin\", \"rack=7\"]`.",
             "None.",
-        ),
+        )
+        .live(),
     ],
 };
 

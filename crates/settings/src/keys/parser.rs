@@ -36,21 +36,24 @@ pub(super) const PARSER: Section = Section {
             Default("on_defect"),
             "When the exact bytes of a frame stay with its event.",
             "What parsed cleanly can be written again from its parts; what did not is kept as it came.",
-        ),
+        )
+        .live(),
         key(
             "batch_bytes_max",
             size(64 * KIB, 128 * MIB),
             Default("16MiB"),
             BATCH_ABOUT,
             "A bound on what a damaged or hostile batch can cost, far above what intake makes.",
-        ),
+        )
+        .live(),
         key(
             "compression",
             Kind::Choice(&["lz4", "none"]),
             Default("lz4"),
             "How event batches are packed.",
             "Events shrink to a fraction, which saves the broker more than it costs here.",
-        ),
+        )
+        .live(),
         key(
             "park_bytes_max",
             size(MIB, 1 << 50),
@@ -78,7 +81,8 @@ pub(super) const PROGRAM: Section = Section {
             Mistake { example: "noise" },
             "For messages and metrics; unique.",
             "Says which program failed or dropped.",
-        ),
+        )
+        .live(),
         key(
             "file",
             Kind::File,
@@ -87,7 +91,8 @@ pub(super) const PROGRAM: Section = Section {
             },
             "Where the program stands. Either this or `source`.",
             "Longer programs are easier to keep in files of their own.",
-        ),
+        )
+        .live(),
         key(
             "source",
             Kind::Text,
@@ -96,6 +101,7 @@ pub(super) const PROGRAM: Section = Section {
             },
             "The program itself.",
             "Short programs may stand here.",
-        ),
+        )
+        .live(),
     ],
 };

@@ -36,7 +36,8 @@ pub(super) const SERVICE: Section = Section {
             Default("info"),
             "Least severe level that is logged; `info,broker=debug` sets another for one part. The AMQP library logs only when it is named (`info,lapin=warn`).",
             "State changes are seen and events are not.",
-        ),
+        )
+        .live(),
         key(
             "http_addr",
             HTTP,

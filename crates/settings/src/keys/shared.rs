@@ -21,6 +21,7 @@ pub(super) const fn key(
         unset,
         about,
         reason,
+        is_live: false,
     }
 }
 

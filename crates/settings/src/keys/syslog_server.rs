@@ -80,7 +80,8 @@ pub(super) const LISTENER: Section = Section {
             Default("64KiB"),
             "Frames longer than this are cut, and the event says so.",
             "What common senders send at most, and a bound on what one line can cost.",
-        ),
+        )
+        .live(),
         key(
             "idle_timeout",
             Kind::Duration {
@@ -91,21 +92,24 @@ pub(super) const LISTENER: Section = Section {
             Default("off"),
             "A stream connection that is silent for this long is closed.",
             "A sender over plain TCP that writes into a closed connection loses lines; dead peers are found by keepalive.",
-        ),
+        )
+        .live(),
         key(
             "connections_max",
             number(1, 1_000_000),
             Default("4096"),
             "Stream connections of this listener.",
             "Each costs some memory and a descriptor.",
-        ),
+        )
+        .live(),
         key(
             "connections_per_peer_max",
             number(1, 1_000_000),
             Default("2048"),
             "Stream connections from one address, within connections_max.",
             "One peer cannot use them all up.",
-        ),
+        )
+        .live(),
         key(
             "receive_buffer",
             size(4 * KIB, GIB),
@@ -119,7 +123,8 @@ pub(super) const LISTENER: Section = Section {
             Default("UTC"),
             "For timestamps that name no zone.",
             "Means the same everywhere; senders that write local time need theirs.",
-        ),
+        )
+        .live(),
     ],
 };
 

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{
     client::{RelpClient, RelpClientError},
-    fake::{FakeSink, around, joining, peer},
+    fake::{FakeSink, around, joining, limits, peer},
 };
 
 struct Served {
@@ -27,7 +27,7 @@ fn served(sink: Arc<FakeSink>, pipe_bytes: usize) -> Served {
 fn served_with(sink: Arc<FakeSink>, pipe_bytes: usize, joining: Option<Joining>) -> Served {
     let (stream, mut theirs) = duplex(pipe_bytes);
     let mut around = around(&sink);
-    around.idle_timeout = Some(Duration::from_secs(600));
+    around.limits = limits(Some(Duration::from_secs(600)));
     around.joining = joining;
     let stop = around.stop.clone();
     let task = tokio::spawn(async move { serve(&mut theirs, &Guest::new(peer()), &around).await });

@@ -101,6 +101,50 @@ async fn caps_refuse_connections_and_places_come_free() {
 }
 
 #[tokio::test]
+async fn limits_change_while_connections_stay() {
+    for protocol in [Protocol::Tcp, Protocol::Relp] {
+        let mut settings = listener(protocol);
+        let bound = StreamListener::bind(&settings, &mut Inherited::none()).unwrap();
+        let limits = bound.limits();
+        let running = start(bound);
+        let mut open = running.connect().await;
+        let line = |number: u32| match protocol {
+            Protocol::Relp => format!("{} syslog 9 <13>12345\n", number + 1),
+            _ => "<13>12345\n".to_owned(),
+        };
+        if protocol == Protocol::Relp {
+            open.write_all(b"1 open 14 relp_version=0\n").await.unwrap();
+        }
+        open.write_all(line(1).as_bytes()).await.unwrap();
+        running.sink.frames(1).await;
+
+        settings.connections_max = 1;
+        settings.frame_bytes_max = 5;
+        limits.send_replace(ListenerLimits::from(&settings));
+        let mut refused = running.connect().await;
+        assert!(is_closed(&mut refused).await, "{protocol:?}");
+        open.write_all(line(2).as_bytes()).await.unwrap();
+        let frames = running.sink.bytes(2).await;
+        assert_eq!(frames, [&b"<13>12345"[..], b"<13>1"], "{protocol:?}");
+
+        settings.connections_max = 2;
+        settings.frame_bytes_max = 480;
+        settings.idle_timeout = Some(Duration::from_millis(1));
+        limits.send_replace(ListenerLimits::from(&settings));
+        let mut second = running.connect().await;
+        open.write_all(line(3).as_bytes()).await.unwrap();
+        assert_eq!(running.sink.bytes(3).await[2], b"<13>12345", "{protocol:?}");
+        // Silence ends both now: the new one, and the one that was open before.
+        let mut rest = Vec::new();
+        for connection in [&mut open, &mut second] {
+            let read = timeout(DEADLINE, connection.read_to_end(&mut rest)).await;
+            assert!(matches!(read, Ok(Ok(_))), "{protocol:?}");
+        }
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_violation_ends_one_session_and_no_other() {
     let running = run(&listener(Protocol::Relp));
     let mut good = RelpClient::open(running.connect().await).await.unwrap();

@@ -9,7 +9,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::fake::{FakeSink, around, joining, peer};
+use crate::fake::{FakeSink, around, joining, limits, peer};
 
 struct Served {
     stream: DuplexStream,
@@ -23,7 +23,7 @@ fn served(idle_timeout: Option<Duration>) -> Served {
     let (stream, mut theirs) = duplex(1 << 16);
     let sink = FakeSink::holding();
     let mut around = around(&sink);
-    around.idle_timeout = idle_timeout;
+    around.limits = limits(idle_timeout);
     let (stop, discarded) = (around.stop.clone(), around.meters.discarded_bytes.clone());
     let task = tokio::spawn(async move { serve(&mut theirs, &Guest::new(peer()), &around).await });
     Served {
