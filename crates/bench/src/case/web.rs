@@ -100,7 +100,9 @@ pub(super) async fn once(place: &Place, side: &Side) -> anyhow::Result<Run> {
             "rest": { "megabytes": rest.resident(), "percent": rest.cpu_percent() },
             "tails": tails,
             "scripts": { "kilobytes": to_f64(scripts.bytes) / 1000.0, "modules": scripts.modules },
-            "paint": { "milliseconds": paint },
+            "paint": paint.map(|paint| json!({
+                "milliseconds": paint.painted, "first_byte_milliseconds": paint.first_byte,
+            })),
         }),
         usage: vec![rest, tailing],
     })

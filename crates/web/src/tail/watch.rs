@@ -1,13 +1,17 @@
 //! One viewer's account: what matched and waits to be shown, and what will not be.
 
+use std::collections::VecDeque;
+
 use event::{Event, Timestamp};
 use query::Matcher;
 use serde::Serialize;
 
 use super::feed::Portion;
 
-/// Rows of one batch, and so the rows that wait.
+/// Rows of one batch.
 pub(crate) const ROWS_MAX: usize = 200;
+/// Rows that wait: those of a second, so that a burst is shown a little later and is no gap.
+const WAITING_MAX: usize = 4 * ROWS_MAX;
 
 /// What one viewer has seen and is to see.
 #[derive(Debug)]
@@ -15,7 +19,9 @@ pub(crate) struct Watch {
     matcher: Matcher,
     /// Of the next portion, if nothing is missed.
     expected: Option<u64>,
-    rows: Vec<Event<'static>>,
+    rows: VecDeque<Event<'static>>,
+    /// No more rows until the gap behind those that wait is told.
+    is_full: bool,
     gap: Gap,
     arrived: u64,
     matched: u64,
@@ -72,7 +78,8 @@ impl Watch {
         Self {
             matcher,
             expected: None,
-            rows: Vec::new(),
+            rows: VecDeque::new(),
+            is_full: false,
             gap: Gap::default(),
             arrived: 0,
             matched: 0,
@@ -101,18 +108,24 @@ impl Watch {
                 continue;
             }
             self.matched += 1;
-            if self.rows.len() < ROWS_MAX {
-                self.rows.push(event.clone());
-            } else {
+            self.is_full |= self.rows.len() >= WAITING_MAX;
+            if self.is_full {
                 self.gap.add(event);
+            } else {
+                self.rows.push_back(event.clone());
             }
         }
     }
 
-    /// What is to be shown now: rows, and then how many did not fit behind them.
+    /// What is to be shown now: rows, and behind the last of them how many did not fit.
     pub(crate) fn take(&mut self) -> (Vec<Event<'static>>, Option<Gap>) {
+        let rows = self.rows.drain(..self.rows.len().min(ROWS_MAX)).collect();
+        if !self.rows.is_empty() {
+            return (rows, None);
+        }
+        self.is_full = false;
         let gap = std::mem::take(&mut self.gap);
-        (std::mem::take(&mut self.rows), Some(gap).filter(|gap| gap.n > 0))
+        (rows, Some(gap).filter(|gap| gap.n > 0))
     }
 
     pub(crate) fn has_news(&self) -> bool {
@@ -170,15 +183,34 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_a_gap_of_what_matches() {
         let mut watch = watch("host:even");
-        watch.see(&portion(0, 1000));
-        let (rows, gap) = watch.take();
-        let gap = gap.unwrap();
-        assert_eq!((rows.len(), gap.n, gap.unseen), (ROWS_MAX, 300, 0));
-        assert_eq!(gap.from, Some(Timestamp::from_micros(400_000)));
-        assert_eq!(gap.to, Some(Timestamp::from_micros(998_000)));
-        let json = serde_json::to_string(&gap).unwrap();
-        assert!(json.contains(r#""from":"1970-01-01T00:00:00.400000Z""#), "{json}");
+        watch.see(&portion(0, 2000));
+        for batch in 1..=4 {
+            // What comes while they wait stands behind the gap, too.
+            let (rows, gap) = watch.take();
+            assert_eq!((rows.len(), gap.is_some()), (ROWS_MAX, batch == 4));
+            if batch < 4 {
+                watch.see(&portion(1998 + batch * 2, 2));
+                continue;
+            }
+            let gap = gap.unwrap();
+            assert_eq!((gap.n, gap.unseen), (203, 0));
+            assert_eq!(gap.from, Some(Timestamp::from_micros(1_600_000)));
+            assert_eq!(gap.to, Some(Timestamp::from_micros(2_004_000)));
+            let json = serde_json::to_string(&gap).unwrap();
+            assert!(json.contains(r#""from":"1970-01-01T00:00:01.600000Z""#), "{json}");
+        }
         assert!(!watch.has_news());
+        watch.see(&portion(2006, 2));
+        assert_eq!(watch.take().0.len(), 1, "rows come again");
+    }
+
+    #[test]
+    fn a_burst_is_shown_batch_by_batch() {
+        let mut watch = watch("");
+        watch.see(&portion(0, 500));
+        let sizes = [200, 200, 100].map(|_| watch.take().0.len());
+        assert_eq!(sizes, [200, 200, 100]);
+        assert_eq!((watch.take().1, watch.has_news()), (None, false));
     }
 
     #[test]

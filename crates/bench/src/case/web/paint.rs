@@ -16,12 +16,22 @@ const LOADS: usize = 7;
 const WARM_UP: usize = 2;
 const START_MAX: Duration = Duration::from_secs(60);
 
-/// Of what the browser knows when it painted something of the page; null before.
+/// When the browser painted something of the page, and when it had its first byte; null before.
 const PAINTED: &str = "const entries = performance.getEntriesByName('first-contentful-paint');
-    return entries.length ? entries[0].startTime : null";
+    const page = performance.getEntriesByType('navigation')[0];
+    return entries.length ? [entries[0].startTime, page.responseStart] : null";
 
-/// Milliseconds from the click to the first text on the screen, the median of several loads; `None` without a browser.
-pub(super) async fn first(web: SocketAddr) -> anyhow::Result<Option<f64>> {
+/// Milliseconds from the click.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Paint {
+    /// To the first text on the screen.
+    pub(super) painted: f64,
+    /// To the first byte, which is our part of it.
+    pub(super) first_byte: f64,
+}
+
+/// The median of several loads; `None` without a browser.
+pub(super) async fn first(web: SocketAddr) -> anyhow::Result<Option<Paint>> {
     let driver = SocketAddr::from((Ipv4Addr::LOCALHOST, testkit::free_port()));
     let mut guard = Guard::new("paint", Signal::SIGTERM)?;
     let mut command = Command::new("chromedriver");
@@ -54,17 +64,21 @@ pub(super) async fn first(web: SocketAddr) -> anyhow::Result<Option<f64>> {
         ask(driver, &format!("/session/{session}/url"), &url).await?;
         times.push(painted(driver, session).await?);
     }
-    let mut times: Vec<f64> = times.split_off(WARM_UP);
-    times.sort_by(f64::total_cmp);
+    let mut times: Vec<Paint> = times.split_off(WARM_UP);
+    times.sort_by(|one, other| one.painted.total_cmp(&other.painted));
     Ok(times.get(times.len() / 2).copied())
 }
 
 /// Waits for the paint, which comes with the next frame.
-async fn painted(driver: SocketAddr, session: &str) -> anyhow::Result<f64> {
+async fn painted(driver: SocketAddr, session: &str) -> anyhow::Result<Paint> {
     let script = json!({ "script": PAINTED, "args": [] });
     let path = format!("/session/{session}/execute/sync");
     let at = testkit::eventually(START_MAX, || async {
-        ask(driver, &path, &script).await.ok()?.as_f64()
+        let told = ask(driver, &path, &script).await.ok()?;
+        Some(Paint {
+            painted: told.get(0)?.as_f64()?,
+            first_byte: told.get(1)?.as_f64()?,
+        })
     });
     Ok(at.await)
 }

@@ -106,7 +106,7 @@ async fn what_is_too_fast_is_a_line_that_leads_to_it() {
     browser
         .until("document.querySelector('#tail-state').innerText.includes('/s arrive')")
         .await;
-    let events = (0..1000).map(|number| event("web01", 6, format!("line {number}")));
+    let events = (0..2000).map(|number| event("web01", 6, format!("line {number}")));
     publish(&pages, events.collect()).await;
     browser.until("document.querySelector('.tail-gap')").await;
     let gap = browser.text(".tail-gap").await;
