@@ -32,8 +32,8 @@ const HOURS_ROWS_MIN: i64 = if cfg!(test) { 20 } else { 50_000 };
 const HOUR_MICROS: i64 = 3_600_000_000;
 const MINUTE_MICROS: i64 = 60_000_000;
 
-/// Pages that one step of merging the text index writes, at most.
-const MERGE_PAGES: i64 = 2000;
+/// Pages that one step of merging the text index writes, at most: two tenths of a second.
+const MERGE_PAGES: i64 = 4000;
 
 /// Between two pieces. SQLite's locks have no queue, and who waits for one looks again after a tenth of a second at most.
 const PAUSE: Duration = Duration::from_millis(110);
