@@ -25,7 +25,7 @@ pub(crate) use self::{
     event::{Around, find, id, may_see, not_there},
     export::export,
     narrow::{Narrowing, quoted},
-    row::{Drawing, word as severity_word_of},
+    row::{Drawing, prefix, word as severity_word_of},
 };
 
 pub(crate) fn routes() -> Router<State> {

@@ -14,7 +14,7 @@ use crate::{
     html::Html,
     number::grouped,
     problem::Problem,
-    search::{Ask, Narrowing, severity_word_of},
+    search::{Ask, Narrowing, prefix, severity_word_of},
     shell::Shell,
     state::State,
     time,
@@ -22,6 +22,8 @@ use crate::{
 
 const BAR_WIDTH: usize = 4;
 const BAR_HEIGHT: u64 = 16;
+/// Bytes of a pattern that a line shows; its search and the API have all.
+const TEMPLATE_BYTES_MAX: usize = 300;
 
 #[derive(Template)]
 #[template(path = "search/patterns.html")]
@@ -71,6 +73,18 @@ fn spark(trend: &[u64; TREND]) -> String {
     svg
 }
 
+fn shown(template: &str) -> Html {
+    let head = prefix(template, TEMPLATE_BYTES_MAX);
+    if head.len() < template.len() {
+        Html::line(&format!(
+            "{head} … (cut at {TEMPLATE_BYTES_MAX} of {} bytes)",
+            template.len()
+        ))
+    } else {
+        Html::line(template)
+    }
+}
+
 impl Row {
     fn new(pattern: &Pattern, mined: &Mined, narrowing: &Narrowing, shell: &Shell) -> Self {
         let zone = &shell.preferences.zone;
@@ -88,7 +102,7 @@ impl Row {
             word: severity_word_of(pattern.severity),
             first: time::seconds(pattern.first, zone),
             last: time::seconds(pattern.last, zone),
-            template: Html::line(&pattern.template()),
+            template: shown(&pattern.template()),
             only: query.as_deref().map(|query| narrowing.with(query)),
             not: query
                 .as_deref()
