@@ -56,6 +56,12 @@ enum Failed {
     TimedOut,
 }
 
+/// No node took the connection; whether all of them only said nothing.
+struct Silent(bool);
+
+/// Addresses with the host that each is of, in the order in which they are tried.
+type Candidates<'a> = VecDeque<(&'a AMQPUri, SocketAddr)>;
+
 /// One connection, ended when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -109,7 +115,7 @@ impl Endpoint {
     pub(crate) async fn open(&self, name: &str) -> Result<Session, ConnectError> {
         let deadline = Instant::now() + self.connect_timeout;
         let (mut problems, mut have_all_timed_out) = (Vec::new(), true);
-        let mut candidates = VecDeque::new();
+        let mut candidates = Candidates::new();
         for node in &self.nodes {
             let (host, port) = (node.authority.host.as_str(), node.authority.port);
             match timeout_at(deadline, lookup_host((host, port))).await {
@@ -121,18 +127,9 @@ impl Endpoint {
                 Err(_elapsed) => problems.push(self.of_node(node, "its name was not resolved in time")),
             }
         }
-        while let Some((node, addr)) = candidates.pop_front() {
-            // One that says nothing leaves time for those after it.
-            let shares = u32::try_from(candidates.len() + 1).unwrap_or(u32::MAX);
-            let patience = deadline.saturating_duration_since(Instant::now()) / shares;
-            match self.open_at(node, addr, name, patience).await {
-                Ok(session) => return Ok(session),
-                Err(Failed::Refused(problem)) => {
-                    have_all_timed_out = false;
-                    problems.push(self.of_node(node, &problem));
-                }
-                Err(Failed::TimedOut) => problems.push(self.of_node(node, "no answer in time")),
-            }
+        match self.open_first(candidates, name, deadline, &mut problems).await {
+            Ok(session) => return Ok(session),
+            Err(Silent(are_all_silent)) => have_all_timed_out &= are_all_silent,
         }
         problems.dedup();
         let address = self.address.to_string();
@@ -147,6 +144,31 @@ impl Endpoint {
                 problem: problems.join("; "),
             }
         })
+    }
+
+    /// Tries one after the other, and adds to `problems` what was wrong with each.
+    async fn open_first(
+        &self,
+        mut candidates: Candidates<'_>,
+        name: &str,
+        deadline: Instant,
+        problems: &mut Vec<String>,
+    ) -> Result<Session, Silent> {
+        let mut are_all_silent = true;
+        while let Some((node, addr)) = candidates.pop_front() {
+            // One that says nothing leaves time for those after it.
+            let shares = u32::try_from(candidates.len() + 1).unwrap_or(u32::MAX);
+            let patience = deadline.saturating_duration_since(Instant::now()) / shares;
+            match self.open_at(node, addr, name, patience).await {
+                Ok(session) => return Ok(session),
+                Err(Failed::Refused(problem)) => {
+                    are_all_silent = false;
+                    problems.push(self.of_node(node, &problem));
+                }
+                Err(Failed::TimedOut) => problems.push(self.of_node(node, "no answer in time")),
+            }
+        }
+        Err(Silent(are_all_silent))
     }
 
     /// With one host the address names it already.
@@ -439,6 +461,25 @@ mod tests {
             told.contains(&format!("127.0.0.1:{first}: ")) && told.contains(&format!("127.0.0.1:{second}: ")),
             "{told}"
         );
+    }
+
+    #[tokio::test]
+    async fn every_address_of_a_name_is_tried() {
+        let bind = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let refusing = bind().local_addr().unwrap();
+        let silent = bind();
+        silent.set_nonblocking(true).unwrap();
+        let endpoint = endpoint("amqp://rabbits.example/logs").unwrap();
+        let node = &endpoint.nodes[0];
+        let candidates = [refusing, silent.local_addr().unwrap()].map(|addr| (node, addr));
+        let (deadline, mut problems) = (Instant::now() + Duration::from_secs(1), Vec::new());
+        let tried = endpoint.open_first(candidates.into(), "test", deadline, &mut problems);
+        assert!(matches!(tried.await, Err(Silent(false))));
+        assert!(
+            problems.len() == 2 && problems.last().is_some_and(|last| last == "no answer in time"),
+            "{problems:?}"
+        );
+        silent.accept().expect("was connected to after the first refused");
     }
 
     #[test]
