@@ -95,7 +95,7 @@ impl Postgres {
             pool: pool(settings.pool_size)?,
             readers: pool(settings.searches_max + QUICK_READERS)?,
             catalogue: catalogue::Cache::default(),
-            turns: turns::Turns::default(),
+            turns: turns::Turns::of(&config),
             tls: Tls(tls),
             events: Partitions::new("events", settings.partition),
             batches: Partitions::new("batches", DAY),
