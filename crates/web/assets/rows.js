@@ -37,6 +37,12 @@ export async function toggle(row, missing) {
 function fill(cell, html) {
   const page = new DOMParser().parseFromString(html, "text/html");
   cell.append(...document.adoptNode(page.body).childNodes);
+  addActs(cell);
+}
+
+/** What only a script can do with an open row: copy a value, all of it, a link. */
+export function addActs(cell) {
+  if (cell.querySelector("[data-act]")) return;
   for (const narrow of cell.querySelectorAll(".narrow")) {
     const button = document.createElement("button");
     button.type = "button";

@@ -3,7 +3,7 @@
 import { copy, grouped, onKeys, say } from "./core.js";
 import { draw } from "./chart.js";
 import { draw as drawMap } from "./minimap.js";
-import { idOf, lineOf, link, toggle, valueOf } from "./rows.js";
+import { addActs, idOf, lineOf, link, toggle, valueOf } from "./rows.js";
 import { attach } from "./suggest.js";
 
 const main = document.getElementById("main");
@@ -186,6 +186,8 @@ function arrived() {
   }
   const frequent = document.querySelector(".fold");
   if (frequent) frequent.open = matchMedia("(min-width: 56.25em)").matches;
+  // The address may have a row open from the start.
+  document.querySelectorAll("#rows .details > td").forEach(addActs);
   draw(document.getElementById("chart"), run);
   drawMap(document.getElementById("rows"));
   countAll(status);

@@ -85,7 +85,7 @@ async fn a_row_opens_below_itself_and_its_values_narrow() {
     let here = browser.here().await;
     browser.open(&here).await;
     browser
-        .until("document.querySelectorAll('.details').length === 1")
+        .until("document.querySelectorAll('.details [data-act=json]').length === 1")
         .await;
     browser.run("window.isMarked = true").await;
     browser.click("#rows tr.open td:nth-child(5)").await;
