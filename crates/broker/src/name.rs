@@ -122,6 +122,12 @@ impl QueueName {
         Self("parser".into())
     }
 
+    /// The queues of raw batches, when they are spread over `count`: `parser`, `parser-2`, and so on.
+    pub fn of_parser(count: usize) -> impl Iterator<Item = Self> {
+        let further = (2..=count).map(|number| Self(format!("parser-{number}").into()));
+        std::iter::once(Self::parser()).chain(further)
+    }
+
     /// The queue of dead letters.
     #[must_use]
     pub fn dead() -> Self {

@@ -38,7 +38,7 @@ impl Topology {
             shippers.push(queue(&fs.queue, &fs.binding_keys)?);
             parking.push((&fs.queue, fs.when_full));
         }
-        let mut topology = Self::new(shippers);
+        let mut topology = Self::new(shippers).spread(settings.parser.queues);
         for (name, when_full) in parking {
             // The parser publishes to it alone, to know whether it is this queue that refuses.
             if when_full == WhenFull::Park {
@@ -71,6 +71,20 @@ impl Topology {
             unbound_keys: Vec::new(),
         }));
         Self { queues }
+    }
+
+    /// The same with raw batches spread over `count` queues. Nothing is bound for the further ones: intake publishes to
+    /// them directly.
+    #[must_use]
+    pub fn spread(mut self, count: usize) -> Self {
+        let further = QueueName::of_parser(count).skip(1).map(|name| Queue {
+            name,
+            exchange: Exchange::Received,
+            binding_keys: Vec::new(),
+            unbound_keys: Vec::new(),
+        });
+        self.queues.extend(further);
+        self
     }
 
     /// The same with a queue that gets only what is published to it directly, and nothing from an exchange.
@@ -116,6 +130,12 @@ mod tests {
             .iter()
             .map(|queue| queue.name.to_string())
             .collect()
+    }
+
+    #[test]
+    fn raw_batches_are_spread_over_as_many_queues_as_wanted() {
+        let wanted = ["parser", "dead", "shipper-pgsql", "parser-2", "parser-3"];
+        assert_eq!(names("[parser]\nqueues = 3\n"), wanted);
     }
 
     #[test]

@@ -77,6 +77,7 @@ async fn run(settings: Settings, file: Option<PathBuf>, ctx: Context) -> anyhow:
     tracing::info!(version = env!("CARGO_PKG_VERSION"), settings = shown, "starting");
     // Sockets first: a busy port is the commonest mistake, and leaves nothing behind.
     let server = Server::bind_or_inherit(&settings.syslog_server, Inherited::from_env()?)?
+        .over_queues(settings.parser.queues)
         .with_rescue(&settings.broker, &settings.rescue)?;
     let pages = web::Server::bind(&settings.web)?;
     let data_dir = DataDir::open_if_used(&settings)?;

@@ -77,8 +77,8 @@ fn queues(settings: &Settings) -> Vec<Watched> {
     let names = names
         .into_iter()
         .filter_map(|(name, is_raw)| Some((QueueName::new(name).ok()?, is_raw)));
-    [(QueueName::parser(), true), (QueueName::dead(), false)]
-        .into_iter()
+    let raw = QueueName::of_parser(settings.parser.queues).map(|name| (name, true));
+    raw.chain([(QueueName::dead(), false)])
         .chain(names)
         .map(|(name, is_raw)| Watched {
             name,

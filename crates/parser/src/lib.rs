@@ -1,13 +1,14 @@
 //! Raw batches to event batches: syslog grammar, rules, routing.
 //!
-//! [`Parser`] consumes the queue `parser`. Threads of its own decode each raw batch, parse its frames, run the
-//! rules and build an event batch for each route that came up. A raw batch is acknowledged when the broker has
-//! confirmed all event batches that came of it. The ids of those follow from the id of the raw batch, so that a
-//! raw batch that is delivered again repeats them.
+//! [`Parser`] consumes the queue `parser`, or those that raw batches are spread over. Threads of its own decode each raw
+//! batch, parse its frames, run the rules and build an event batch for each route that came up. A raw batch is
+//! acknowledged when the broker has confirmed all event batches that came of it. The ids of those follow from the id of
+//! the raw batch, so that a raw batch that is delivered again repeats them.
 //!
 //! It keeps nothing between batches, but what it parks for shippers whose queue is full, if the settings want that:
 //! start more of them to parse more.
 
+mod consumers;
 mod fill;
 mod labels;
 mod meters;
@@ -22,7 +23,7 @@ mod worker;
 use std::{future::pending, sync::Arc};
 
 use anyhow::Context as _;
-use broker::{Broker, BrokerState, Consumer, QueueName};
+use broker::{Broker, BrokerState};
 use event::BatchId;
 use rules::{CompileErrors, ProgramSource, RuleChain};
 use service::{Component, Context};
@@ -31,6 +32,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    consumers::Consumers,
     meters::Meters,
     outlet::{InFlight, Outlet},
     parking::Parking,
@@ -130,7 +132,7 @@ pub struct Parser {
     meters: Meters,
     parking: Parking,
     prefetch: u16,
-    consumer: Consumer,
+    consumers: Consumers,
     broker: Broker,
     ctx: Context,
     health: Component,
@@ -151,24 +153,21 @@ impl Parser {
         let health = ctx.health.component(STAGE);
         health.not_ready("waiting for the broker");
         let prefetch = settings.parser.prefetch;
-        let queue = QueueName::parser();
-        let consumer = tokio::select! {
-            // What is dropped here has not consumed anything.
+        let consumers = tokio::select! {
+            // What is dropped here gives back what it was handed.
             () = ctx.stop.cancelled() => return Ok(None),
-            consumer = broker.consume(&queue, prefetch, STAGE) => consumer.context("consume raw batches")?,
+            consumers = Consumers::start(&broker, settings.parser.queues, prefetch) => {
+                consumers.context("consume raw batches")?
+            }
         };
-        tracing::info!(
-            queue = queue.as_str(),
-            threads = settings.parser.threads,
-            "consuming"
-        );
+        tracing::info!(threads = settings.parser.threads, "parsing");
         Ok(Some(Self {
             plan,
             settings: settings.clone(),
             meters,
             parking,
             prefetch,
-            consumer,
+            consumers,
             broker,
             ctx,
             health,
@@ -196,7 +195,7 @@ impl Parser {
         let mut parking = self.parking;
         let lanes = std::mem::take(&mut parking.lanes);
         let outlet = Outlet::new(publisher, meters.clone(), give_up.clone(), lanes);
-        let feed = feed(self.consumer, &pool, in_flight, &meters, &self.ctx.stop);
+        let feed = feed(self.consumers, &pool, in_flight, &meters, &self.ctx.stop);
         let work = async {
             tokio::join!(feed, outlet.run(ordered));
         };
@@ -248,7 +247,7 @@ fn warn_of(chain: &RuleChain) {
 
 /// Gives deliveries to the threads, and in the same order to the outlet.
 async fn feed(
-    mut consumer: Consumer,
+    mut consumers: Consumers,
     pool: &Pool,
     in_flight: mpsc::Sender<InFlight>,
     meters: &Meters,
@@ -259,7 +258,7 @@ async fn feed(
             biased;
             () = stop.cancelled() => break,
             // Cancel-safe: a delivery is returned or kept.
-            delivery = consumer.next() => delivery,
+            delivery = consumers.next() => delivery,
         };
         let Some(delivery) = delivery else { break };
         meters.stage.taken(1);
@@ -281,7 +280,7 @@ async fn feed(
             break;
         }
     }
-    consumer.stop();
+    consumers.stop();
 }
 
 /// Ready while the broker is.

@@ -418,6 +418,8 @@ pub struct ParserSettings {
     pub threads: usize,
     /// `prefetch`: raw batches in flight.
     pub prefetch: u16,
+    /// `queues`: queues of raw batches.
+    pub queues: usize,
     /// `raw`: when the exact bytes stay with the event.
     pub raw: RawPolicy,
     /// `batch_bytes_max`: largest body of a batch that is decompressed.

@@ -248,6 +248,7 @@ fn parser(section: &Section<'_>, file: Option<&Path>) -> ParserSettings {
             .opt_number("threads")
             .unwrap_or_else(|| cores().min(usize::from(prefetch))),
         prefetch,
+        queues: section.number("queues"),
         raw: match section.text("raw").as_str() {
             "always" => RawPolicy::Always,
             "never" => RawPolicy::Never,

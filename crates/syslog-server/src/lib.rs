@@ -43,5 +43,5 @@ pub const SPEC: service::ServiceSpec = service::ServiceSpec {
       Take the broker from the environment",
     version: env!("CARGO_PKG_VERSION"),
     check: |_| Ok(()),
-    reads: &["syslog_server.", "rescue."],
+    reads: &["syslog_server.", "rescue.", "parser.queues"],
 };

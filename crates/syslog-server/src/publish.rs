@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use broker::{BrokerState, Exchange, Message, PublishError, Publisher, RoutingKey};
+use broker::{BrokerState, Exchange, Message, PublishError, Publisher, QueueName, RoutingKey};
 use event::{Compression, PayloadKind};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use service::{Custody, crash_point};
@@ -35,6 +35,8 @@ pub(crate) struct Publishing {
     pub(crate) publisher: Publisher,
     pub(crate) broker_state: watch::Receiver<BrokerState>,
     pub(crate) routing_key: RoutingKey,
+    /// The queue, where the exchange does not choose it.
+    pub(crate) queue: Option<QueueName>,
     pub(crate) compression: Compression,
     pub(crate) throttle: Throttle,
     pub(crate) failover: Arc<Failover>,
@@ -171,7 +173,12 @@ impl Publishing {
 
     /// Publishes once, and waits for a broker that is away as long as our patience lasts.
     async fn attempt(&self, message: &Message) -> Result<(), Failed> {
-        let publish = async { self.publisher.publish(message).await?.await };
+        let publish = async {
+            match &self.queue {
+                None => self.publisher.publish(message).await?.await,
+                Some(queue) => self.publisher.publish_to(queue, message).await?.await,
+            }
+        };
         // A publish that was made goes on without us; the broker may have the batch too then, with the same id.
         tokio::select! {
             biased;

@@ -3,14 +3,14 @@
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
-use broker::{Broker, RoutingKey};
+use broker::{Broker, QueueName, RoutingKey};
 use event::Compression;
 use service::{Context, TakeOver};
 use settings::{BrokerSettings, IntakeSettings, ListenerSettings, Protocol, RescueSettings};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
-use transport::{BindError, DatagramListener, Inherited, ListenerLimits, StreamListener, Throttle};
+use transport::{BindError, DatagramListener, Inherited, ListenerLimits, Meters, StreamListener, Throttle};
 
 use crate::{
     batcher::{Batcher, Limits},
@@ -27,6 +27,8 @@ pub struct Server {
     limits: Limits,
     compression: Compression,
     failover: Failover,
+    /// Of raw batches.
+    queues: usize,
 }
 
 #[derive(Debug)]
@@ -116,7 +118,15 @@ impl Server {
                 settings::Compression::Lz4 => Compression::Lz4,
             },
             failover: Failover::none(),
+            queues: 1,
         })
+    }
+
+    /// Spreads what stream listeners take over so many queues, which are declared as [`broker::Topology::spread`] says.
+    #[must_use]
+    pub fn over_queues(mut self, queues: usize) -> Self {
+        self.queues = queues.max(1);
+        self
     }
 
     /// Uses the rescue queues of these settings while RabbitMQ does not take batches. The embedded broker has none.
@@ -159,20 +169,36 @@ impl Server {
             let metrics = ListenerMetrics::new(&ctx.metrics, name);
             connected.add(&listening, metrics.meters.roster.clone());
             let routing_key = RoutingKey::new(&format!("syslog.{name}"));
-            let publishing = Publishing {
-                publisher: broker.publisher(self.limits.unconfirmed_max),
-                broker_state: broker.state(),
-                routing_key: routing_key
-                    .with_context(|| format!("make a routing key of listener \"{name}\""))?,
-                compression: self.compression,
-                throttle: Throttle::default(),
-                failover: Arc::clone(&failover),
+            let routing_key =
+                routing_key.with_context(|| format!("make a routing key of listener \"{name}\""))?;
+            // Datagrams of all senders come by one socket, and so into one batch.
+            let queues = match socket {
+                Socket::Stream(_) => self.queues,
+                Socket::Datagram(_) => 1,
             };
-            let batcher = Arc::new(Batcher::new(name, self.limits, metrics));
+            let share = Limits {
+                unconfirmed_max: self.limits.unconfirmed_max.div_ceil(queues),
+                ..self.limits
+            };
+            let lanes = QueueName::of_parser(queues).map(|queue| {
+                let publishing = Publishing {
+                    publisher: broker.publisher(share.unconfirmed_max),
+                    broker_state: broker.state(),
+                    routing_key: routing_key.clone(),
+                    // To the first the exchange routes by itself.
+                    queue: Some(queue).filter(|queue| *queue != QueueName::parser()),
+                    compression: self.compression,
+                    throttle: Throttle::default(),
+                    failover: Arc::clone(&failover),
+                };
+                let batcher = Batcher::new(name, share, metrics.clone());
+                (Arc::new(batcher), publishing)
+            });
+            let lanes = lanes.collect();
             tracing::info!(listener = name, addr = %listening.addr, protocol = ?listening.protocol,
                 tls = listening.is_tls, "listening");
             let span = tracing::info_span!("listener", service = "syslog-server", listener = name);
-            tasks.spawn(listen(socket, batcher, publishing, ctx.stop.clone()).instrument(span));
+            tasks.spawn(listen(socket, lanes, metrics.meters.clone(), ctx.stop.clone()).instrument(span));
         }
         ctx.clients().provide(STAGE, move |max| connected.list(max));
         ctx.on_reload(move |settings| Ok(new_limits(&limits, &settings.syslog_server)))?;
@@ -210,26 +236,31 @@ async fn all(tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs one listener and the publishing of its batches; ends when both have.
+/// Runs one listener and the publishing of its batches, by queue; ends when all have.
 async fn listen(
     socket: Socket,
-    batcher: Arc<Batcher>,
-    publishing: Publishing,
+    lanes: Vec<(Arc<Batcher>, Publishing)>,
+    meters: Meters,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let no_more_frames = CancellationToken::new();
     let mut tasks = JoinSet::new();
-    tasks.spawn({
-        let (batcher, no_more_frames) = (Arc::clone(&batcher), no_more_frames.clone());
+    let mut batchers = Vec::new();
+    for (batcher, publishing) in lanes {
+        batchers.push(Arc::clone(&batcher));
+        let no_more_frames = no_more_frames.clone();
         let publish = async move { publishing.run(&batcher, no_more_frames).await.map_err(Into::into) };
-        publish.in_current_span()
-    });
+        tasks.spawn(publish.in_current_span());
+    }
     tasks.spawn({
         let take = async move {
-            let meters = batcher.metrics().meters.clone();
             match socket {
-                Socket::Stream(socket) => socket.run(batcher, meters, stop).await,
-                Socket::Datagram(socket) => socket.run(batcher, meters, stop).await,
+                Socket::Stream(socket) => socket.run(batchers, meters, stop).await,
+                Socket::Datagram(socket) => {
+                    if let Some(batcher) = batchers.pop() {
+                        socket.run(batcher, meters, stop).await;
+                    }
+                }
             }
             no_more_frames.cancel();
             Ok(())

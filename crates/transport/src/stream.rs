@@ -123,9 +123,10 @@ impl StreamListener {
         self.limits.clone()
     }
 
-    /// Accepts connections and hands their frames to `sink` until `stop` is cancelled; then waits until all
-    /// sessions have ended, which RELP sessions do when all they gave to the sink is settled.
-    pub async fn run<K: FrameSink>(self, sink: Arc<K>, meters: Meters, stop: CancellationToken) {
+    /// Accepts connections and hands their frames to one of `sinks`, always the same for an address, until `stop` is
+    /// cancelled; then waits until all sessions have ended, which RELP sessions do when all they gave to the sink is
+    /// settled.
+    pub async fn run<K: FrameSink>(self, sinks: Vec<Arc<K>>, meters: Meters, stop: CancellationToken) {
         let connections = Arc::new(Connections::default());
         let mut limits = LimitsInForce::new(self.limits.subscribe());
         let tls = self.certificates.map(|certificates| {
@@ -134,33 +135,41 @@ impl StreamListener {
             let watching = tokio::spawn(certificates.watch(listener, expiry, current).in_current_span());
             (acceptor, AbortOnDropHandle::new(watching))
         });
-        let around = Arc::new(Surroundings {
-            listener: self.settings.name.clone(),
-            sink,
-            limits: limits.clone(),
-            joining: self.joining,
-            stop,
-            meters,
-            throttle: Throttle::default(),
-        });
+        let around = |sink| {
+            Arc::new(Surroundings {
+                listener: self.settings.name.clone(),
+                sink,
+                limits: limits.clone(),
+                joining: self.joining.clone(),
+                stop: stop.clone(),
+                meters: meters.clone(),
+                throttle: Throttle::default(),
+            })
+        };
+        let all: Vec<_> = sinks.into_iter().map(around).collect();
         let mut sessions = JoinSet::new();
         loop {
             tokio::select! {
                 biased;
-                () = around.stop.cancelled() => break,
+                () = stop.cancelled() => break,
                 Some(ended) = sessions.join_next() => report_panic(ended),
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, addr)) => {
                         let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
-                        if let Some(place) = enter(&connections, &limits.get(), &around, addr.ip()) {
+                        let Some(around) = all.get(spread(addr.ip(), all.len())) else { continue };
+                        if let Some(place) = enter(&connections, &limits.get(), around, addr.ip()) {
                             let acceptor = tls.as_ref().map(|(acceptor, _)| acceptor.borrow().clone());
                             let session = session(stream, addr, place, self.settings.protocol,
-                                acceptor, Arc::clone(&around));
+                                acceptor, Arc::clone(around));
                             let span = tracing::debug_span!("session", listener = around.listener, peer_addr = %addr);
                             sessions.spawn(session.instrument(span));
                         }
                     }
-                    Err(error) => pause_after(&error, &around).await,
+                    Err(error) => {
+                        if let Some(around) = all.first() {
+                            pause_after(&error, around).await;
+                        }
+                    }
                 },
             }
         }
@@ -170,6 +179,20 @@ impl StreamListener {
             report_panic(ended);
         }
     }
+}
+
+/// Which of `count` an address gets: the same in every process and after every start.
+fn spread(addr: IpAddr, count: usize) -> usize {
+    // FNV-1a, which tells addresses of one network apart.
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(PRIME);
+    let hash = match addr {
+        IpAddr::V4(addr) => addr.octets().iter().fold(BASIS, step),
+        IpAddr::V6(addr) => addr.octets().iter().fold(BASIS, step),
+    };
+    let count = u64::try_from(count.max(1)).unwrap_or(u64::MAX);
+    usize::try_from((hash ^ (hash >> 32)) % count).unwrap_or(0)
 }
 
 fn report_panic(ended: Result<(), tokio::task::JoinError>) {

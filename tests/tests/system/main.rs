@@ -14,6 +14,7 @@ mod hostile;
 mod import;
 mod kill;
 mod many;
+mod queues;
 mod recovery;
 mod reload;
 mod rescue;

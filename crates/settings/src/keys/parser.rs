@@ -31,6 +31,13 @@ pub(super) const PARSER: Section = Section {
             "Enough to keep every thread busy while outputs await their confirms, at 8 MiB.",
         ),
         key(
+            "queues",
+            number(1, 64),
+            Default("1"),
+            "Queues that what stream listeners take is spread over, by the address of the sender: `parser`, `parser-2`, and so on. Parsers take from all of them. After a change run `logferry init`, and restart `parser` and then `syslog-server`.",
+            "One quorum queue carries some hundred thousand events a second; more queues use more nodes of a cluster.",
+        ),
+        key(
             "raw",
             Kind::Choice(&["on_defect", "always", "never"]),
             Default("on_defect"),

@@ -170,7 +170,7 @@ fn queues(reader: &Reader<'_>, settings: &Settings) {
         (&fs, &settings.shipper_fs.queue),
     ];
     for (section, queue) in named {
-        if FIXED_QUEUES.contains(&queue.as_str()) {
+        if FIXED_QUEUES.contains(&queue.as_str()) || is_of_parser(queue) {
             section.problem(
                 "queue",
                 "is the name of a queue that Logferry has for something else",
@@ -183,6 +183,12 @@ fn queues(reader: &Reader<'_>, settings: &Settings) {
             "is shipper_pgsql's queue too: each would get only a part of the events",
         );
     }
+}
+
+/// Whether it is the name of a further queue of raw batches.
+fn is_of_parser(queue: &str) -> bool {
+    let number = queue.strip_prefix("parser-");
+    number.is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
 /// A frame fits into a batch, and what one stage makes the next one takes.

@@ -31,7 +31,7 @@ fn run(settings: &ListenerSettings) -> Running {
 fn start(bound: StreamListener) -> Running {
     let (server, sink) = (bound.local_addr().to_string(), FakeSink::confirming());
     let (meters, stop) = (Meters::default(), CancellationToken::new());
-    let task = tokio::spawn(bound.run(Arc::clone(&sink), meters.clone(), stop.clone()));
+    let task = tokio::spawn(bound.run(vec![Arc::clone(&sink)], meters.clone(), stop.clone()));
     Running {
         server,
         sink,
@@ -75,6 +75,50 @@ async fn five_hundred_connections_are_served() {
     assert_eq!((frames.len(), peers.len()), (500, 500));
     assert_eq!(running.meters.connections.get(), 500);
     running.stop().await;
+}
+
+#[test]
+fn addresses_are_spread_evenly_and_stay_where_they_are() {
+    let addrs = |net: u8| (0..=255).map(move |host| IpAddr::from([10, 0, net, host]));
+    for count in [1, 2, 4, 7, 64] {
+        let mut seen = vec![0; count];
+        addrs(0)
+            .chain(addrs(1))
+            .for_each(|addr| seen[spread(addr, count)] += 1);
+        let fair = 512 / count;
+        assert!(seen.iter().all(|n| (fair / 4..=fair * 3).contains(n)), "{seen:?}");
+    }
+    // Another version of this program must agree.
+    assert_eq!(spread(IpAddr::from([192, 0, 2, 1]), 64), 20);
+}
+
+#[tokio::test]
+async fn each_address_has_its_sink() {
+    let bound = StreamListener::bind(&listener(Protocol::Tcp), &mut Inherited::none()).unwrap();
+    let server = bound.local_addr();
+    let sinks = [
+        FakeSink::confirming(),
+        FakeSink::confirming(),
+        FakeSink::confirming(),
+    ];
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(bound.run(sinks.to_vec(), Meters::default(), stop.clone()));
+    let mut expected = [0; 3];
+    let mut open = Vec::new();
+    for host in 1..=20 {
+        let from = IpAddr::from([127, 0, 0, host]);
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        let mut stream = socket.connect(server).await.unwrap();
+        stream.write_all(b"<13>a\n<13>b\n").await.unwrap();
+        open.push(stream);
+        expected[spread(from, 3)] += 2;
+    }
+    for (sink, expected) in sinks.iter().zip(expected) {
+        assert_eq!(sink.frames(expected).await.len(), expected);
+    }
+    stop.cancel();
+    timeout(DEADLINE, task).await.unwrap().unwrap();
 }
 
 #[tokio::test]
