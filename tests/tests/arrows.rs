@@ -94,7 +94,11 @@ const OUTSIDE: &str = "system-tests";
 
 /// Crates that only some of ours may name, also in their tests.
 const OWNED: &[(&str, &[&str], &str)] = &[
-    ("lapin", &["broker"], "publish, confirm and settle have one home"),
+    (
+        "lapin",
+        &["broker", "bench"],
+        "publish, confirm and settle have one home; bench measures RabbitMQ with nothing of ours before it",
+    ),
     ("fred", &["rescue"], "Redis is the rescue queue and nothing else"),
     (
         "tokio-postgres",

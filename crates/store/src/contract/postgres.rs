@@ -22,7 +22,7 @@ async fn migrating_twice_and_two_at_once_changes_nothing() {
             missing,
             StoreError::Schema {
                 found: SchemaFound::Missing,
-                expected: 4
+                expected: 5
             }
         ),
         "{missing:?}"
