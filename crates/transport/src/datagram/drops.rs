@@ -92,7 +92,9 @@ mod tests {
     #[tokio::test]
     async fn our_own_socket_is_in_the_table() {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        assert_eq!(Drops::new(&socket, "udp").ask(), Some(0));
+        let drops = Drops::new(&socket, "udp");
+        // A line can be missing from a reading during which other sockets come and go.
+        assert!((0..100).any(|_| drops.ask() == Some(0)));
     }
 
     #[tokio::test]
