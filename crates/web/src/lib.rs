@@ -34,6 +34,7 @@ mod search;
 mod server;
 mod shell;
 mod sources;
+mod spark;
 mod state;
 mod stream;
 mod tail;

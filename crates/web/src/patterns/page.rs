@@ -1,7 +1,5 @@
 //! The page: patterns as a table, the most frequent first.
 
-use std::fmt::Write as _;
-
 use askama::Template;
 use axum::{
     extract::{Query, State as Extract},
@@ -9,19 +7,18 @@ use axum::{
     response::{Html as Page, IntoResponse, Response},
 };
 
-use super::{Mined, SAMPLE_MAX, TREND, asked, mine::Pattern, mined};
+use super::{Mined, SAMPLE_MAX, asked, mine::Pattern, mined};
 use crate::{
     html::Html,
     number::grouped,
     problem::Problem,
     search::{Ask, Narrowing, prefix, severity_word_of},
     shell::Shell,
+    spark::spark,
     state::State,
     time,
 };
 
-const BAR_WIDTH: usize = 4;
-const BAR_HEIGHT: u64 = 16;
 /// Bytes of a pattern that a line shows; its search and the API have all.
 const TEMPLATE_BYTES_MAX: usize = 300;
 
@@ -50,27 +47,6 @@ struct Row {
     template: Html,
     only: Option<String>,
     not: Option<String>,
-}
-
-/// The bars of a trend.
-fn spark(trend: &[u64; TREND]) -> String {
-    let most = trend.iter().copied().max().unwrap_or(0).max(1);
-    let mut svg = format!(
-        "<svg class=\"spark\" viewBox=\"0 0 {} {BAR_HEIGHT}\" aria-hidden=\"true\">",
-        TREND * BAR_WIDTH
-    );
-    for (place, count) in trend.iter().enumerate().filter(|(_, count)| **count > 0) {
-        let height = (count * BAR_HEIGHT).div_ceil(most);
-        write!(
-            svg,
-            "<rect x=\"{}\" y=\"{}\" width=\"3\" height=\"{height}\"/>",
-            place * BAR_WIDTH,
-            BAR_HEIGHT - height
-        )
-        .expect("a string takes all text");
-    }
-    svg.push_str("</svg>");
-    svg
 }
 
 fn shown(template: &str) -> Html {

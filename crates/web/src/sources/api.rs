@@ -9,7 +9,7 @@ use axum::{
 use event::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::{SOURCE_HOURS, SourceRow, SourcesRequest};
+use store::{SourceRow, SourcesRequest};
 
 use super::{
     clock::last,
@@ -258,11 +258,6 @@ pub(super) async fn source(
         all.extend(last);
     }
     Ok(Json(all))
-}
-
-/// The tallest of the last hours.
-pub(super) fn most(hours: &[u64; SOURCE_HOURS]) -> u64 {
-    hours.iter().copied().max().unwrap_or(0)
 }
 
 #[cfg(test)]

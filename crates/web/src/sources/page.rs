@@ -1,16 +1,15 @@
 //! The pages: all sources, and one.
 
-use std::{fmt::Write as _, time::Instant};
+use std::time::Instant;
 
 use askama::Template;
 use axum::{
     extract::{Path, Query, State as Extract},
     response::Html as Page,
 };
-use store::SOURCE_HOURS;
 
 use super::{
-    api::{Listed, PAGE, Params, Via, kernel_drops, list as listed, most, one, via},
+    api::{Listed, PAGE, Params, Via, kernel_drops, list as listed, one, via},
     clock::{Last, last},
     judge::Judged,
     watch::{Expected, Watch},
@@ -22,12 +21,11 @@ use crate::{
     problem::Problem,
     search::{Ask, Drawing, quoted},
     shell::Shell,
+    spark::spark,
     state::State,
     time,
 };
 
-const BAR_WIDTH: usize = 4;
-const BAR_HEIGHT: u64 = 16;
 /// Rows of one source's page.
 const LINES: usize = 20;
 
@@ -65,33 +63,6 @@ fn via_text(all: &[Via]) -> Html {
     Html::line(&text.join(", "))
 }
 
-/// The last 24 hours as bars, the last one under way.
-fn spark(source: &Judged) -> String {
-    let most = most(&source.row.hours).max(1);
-    let mut svg = format!(
-        "<svg class=\"spark\" viewBox=\"0 0 {} {BAR_HEIGHT}\" aria-hidden=\"true\">",
-        SOURCE_HOURS * BAR_WIDTH
-    );
-    for (hour, count) in source
-        .row
-        .hours
-        .iter()
-        .enumerate()
-        .filter(|(_, count)| **count > 0)
-    {
-        let height = (count * BAR_HEIGHT).div_ceil(most);
-        write!(
-            svg,
-            "<rect x=\"{}\" y=\"{}\" width=\"3\" height=\"{height}\"/>",
-            hour * BAR_WIDTH,
-            BAR_HEIGHT - height
-        )
-        .expect("a string takes all text");
-    }
-    svg.push_str("</svg>");
-    svg
-}
-
 fn href(source: &Judged) -> String {
     href_of(&source.row.hostname)
 }
@@ -117,7 +88,7 @@ impl List<'_> {
     }
 
     fn spark(&self, source: &Judged) -> String {
-        spark(source)
+        spark(&source.row.hours)
     }
 
     fn this_hour(&self, source: &Judged) -> u64 {
@@ -276,7 +247,7 @@ pub(super) async fn source(
         via: via(&source, &state.hub.all(), Instant::now()),
         last: told.as_ref().ok(),
         trouble: told.as_ref().err(),
-        spark: spark(&source),
+        spark: spark(&source.row.hours),
         rows,
         search: ask.href(),
         href: href_of(&hostname),
