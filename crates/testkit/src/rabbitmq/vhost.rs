@@ -1,19 +1,39 @@
 //! Vhosts: what a test has of a RabbitMQ that it shares with others.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Context;
+use parking_lot::Mutex;
 
 use super::RabbitMq;
 use crate::server::or_fail;
 use crate::shared::Shared;
 use crate::{env, http};
 
-/// A vhost that only this test uses; deleted, with its queues and connections, on drop.
+/// How long a vhost that no test uses is left alone. A quorum queue that dead-letters at least once and is deleted
+/// in the moment after it was declared crashes a supervisor of RabbitMQ 3.10, and with it the server of all tests.
+const REST: Duration = Duration::from_secs(2);
+
+/// A vhost that only this test uses; deleted, with its queues and connections, on drop. One on the shared server is
+/// deleted when this process makes or drops another one after that; the last ones end with the server.
 #[derive(Debug)]
 pub struct RabbitVhost {
     url: String,
     name: String,
     api: u16,
+    is_shared: bool,
 }
+
+/// A vhost on the shared server that is to be deleted.
+#[derive(Debug)]
+struct Dropped {
+    name: String,
+    api: u16,
+    at: Instant,
+}
+
+/// The oldest first.
+static DROPPED: Mutex<Vec<Dropped>> = Mutex::new(Vec::new());
 
 impl RabbitVhost {
     pub(super) fn create(base_url: &str, api: u16) -> anyhow::Result<Self> {
@@ -29,6 +49,7 @@ impl RabbitVhost {
             url: format!("{base_url}/{name}"),
             name,
             api,
+            is_shared: false,
         })
     }
 
@@ -60,9 +81,33 @@ impl RabbitVhost {
 
 impl Drop for RabbitVhost {
     fn drop(&mut self) {
-        // A test may have killed its server; then there is nothing to delete.
-        http::request(self.api, "DELETE", &format!("/api/vhosts/{}", self.name), "").ok();
+        if !self.is_shared {
+            delete(self.api, &self.name);
+            return;
+        }
+        DROPPED.lock().push(Dropped {
+            name: std::mem::take(&mut self.name),
+            api: self.api,
+            at: Instant::now(),
+        });
+        delete_rested();
     }
+}
+
+fn delete_rested() {
+    let rested: Vec<Dropped> = {
+        let mut dropped = DROPPED.lock();
+        let count = dropped.partition_point(|vhost| vhost.at.elapsed() >= REST);
+        dropped.drain(..count).collect()
+    };
+    for Dropped { name, api, .. } in rested {
+        delete(api, &name);
+    }
+}
+
+fn delete(api: u16, vhost: &str) {
+    // A test may have killed its server; then there is nothing to delete.
+    http::request(api, "DELETE", &format!("/api/vhosts/{vhost}"), "").ok();
 }
 
 pub(crate) fn shared_vhost() -> anyhow::Result<RabbitVhost> {
@@ -71,7 +116,10 @@ pub(crate) fn shared_vhost() -> anyhow::Result<RabbitVhost> {
         let server = RabbitMq::launch()?;
         Ok(((server.base_url(), server.ports.api), server))
     })?;
-    RabbitVhost::create(base_url, *api)
+    delete_rested();
+    let mut vhost = RabbitVhost::create(base_url, *api)?;
+    vhost.is_shared = true;
+    Ok(vhost)
 }
 
 /// The base URL and the port of the management API.
