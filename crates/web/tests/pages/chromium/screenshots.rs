@@ -7,6 +7,7 @@ use service::{Custody, Pulse};
 use testkit::eventually;
 
 use crate::{
+    accounts,
     browser::{DEADLINE, Pages},
     chromium::Chromium,
     data::{day, event, put, put_every},
@@ -89,29 +90,53 @@ async fn of_every_page() {
         ("sources", "/sources".to_owned()),
         ("expected", "/sources/expected".to_owned()),
         ("source", "/sources/web01".to_owned()),
-        ("tokens", "/settings/tokens".to_owned()),
-        ("users", "/settings/users".to_owned()),
-        ("sign-in", "/sign-in".to_owned()),
+        ("no-token", "/settings/tokens".to_owned()),
+        ("no-user", "/settings/users".to_owned()),
         ("nowhere", "/nowhere".to_owned()),
     ];
-    for theme in ["light", "dark"] {
-        browser.prefer(&[("prefers-color-scheme", theme)]).await;
-        for (width, height) in SIZES {
-            browser.resize(width, height).await;
-            for (name, path) in &paths {
-                browser.open(path).await;
-                browser.picture(&file(&folder, name, theme, width)).await;
-            }
-        }
-    }
+    draw(&folder, &browser, &paths).await;
     browser.resize(1440, 900).await;
     browser
         .prefer(&[("forced-colors", "active"), ("prefers-color-scheme", "dark")])
         .await;
     browser.open("/search").await;
     browser.picture(&file(&folder, "search", "forced", 1440)).await;
+    with_accounts(&folder, &pages, &browser).await;
     pages.stop().await;
     lone(&folder, browser).await;
+}
+
+/// Each of them, light and dark, in all sizes.
+async fn draw(folder: &Path, browser: &Chromium, paths: &[(&str, String)]) {
+    for theme in ["light", "dark"] {
+        browser.prefer(&[("prefers-color-scheme", theme)]).await;
+        for (width, height) in SIZES {
+            browser.resize(width, height).await;
+            for (name, path) in paths {
+                browser.open(path).await;
+                browser.picture(&file(folder, name, theme, width)).await;
+            }
+        }
+    }
+}
+
+/// What is there once people sign in.
+async fn with_accounts(folder: &Path, pages: &Pages, browser: &Chromium) {
+    let admin = accounts::first(pages).await;
+    accounts::invited(pages, &admin, "operator", "ben").await;
+    for form in [
+        "name=grafana&scope=search:read&days=90",
+        "name=ci-tail&scope=tail:read&days=7&query=app:ci",
+    ] {
+        accounts::token(pages, &admin, form).await;
+    }
+    draw(folder, browser, &[("sign-in", "/sign-in".to_owned())]).await;
+    browser.fill("[name=name]", "ana").await;
+    browser.fill("[name=password]", accounts::PASSWORD).await;
+    browser.click("form.card button").await;
+    browser.until("location.pathname !== '/sign-in'").await;
+    let paths = ["tokens", "sessions", "users", "password"].map(|name| (name, format!("/settings/{name}")));
+    draw(folder, browser, &paths).await;
 }
 
 /// What people do and write down.
