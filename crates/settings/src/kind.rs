@@ -1,5 +1,7 @@
 //! The kinds of value that a key can have: how each is read, what is allowed, and how that is told.
 
+mod check;
+
 use std::{
     fs::File,
     net::SocketAddr,
@@ -7,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use self::check::NAME_BYTES_MAX;
 use crate::{
     secret::{self, Secret},
     sources::CREDENTIALS_VARIABLE,
@@ -16,11 +19,6 @@ use crate::{
 
 /// Longest text that any key takes, so that a mistake such as a pasted file is told and not kept.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
-
-/// Longest name: names go into routing keys, metric labels and queue names.
-const NAME_BYTES_MAX: usize = 64;
-
-const LOG_LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 
 /// What a key takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -120,9 +118,9 @@ impl Kind {
     pub(crate) fn read(&self, node: &Node, base: &Base<'_>) -> Result<Value, String> {
         match self {
             Self::Number { min, max, word } => number(node, *min, *max, *word),
-            Self::BindingKeys => list(node, binding_key).map(Value::List),
-            Self::Names => list(node, name).map(Value::List),
-            Self::Pairs => list(node, pair).map(Value::List),
+            Self::BindingKeys => list(node, check::binding_key).map(Value::List),
+            Self::Names => list(node, check::name).map(Value::List),
+            Self::Pairs => list(node, check::pair).map(Value::List),
             Self::Flag => flag(node).map(Value::Flag),
             _ => self.read_text(text(node)?, base),
         }
@@ -146,20 +144,20 @@ impl Kind {
                         .to_owned(),
                 )
             }),
-            Self::Url { schemes, .. } => url(text, schemes, self).map(Value::Url),
+            Self::Url { schemes, .. } => check::url(text, schemes, self).map(Value::Url),
             Self::Secret => secret::checked(text).map(Value::Secret),
             Self::SecretFile => secret::in_file(&base.path(text)?).map(Value::Secret),
             Self::File => file(&base.path(text)?).map(Value::Path),
             Self::Folder if text.contains('\0') => Err("must be a path, without NUL".to_owned()),
             Self::Folder => base.path(text).map(Value::Path),
-            Self::Name => name(text).map(|()| Value::Text(text.to_owned())),
-            Self::Route => route(text).map(|()| Value::Text(text.to_owned())),
+            Self::Name => check::name(text).map(|()| Value::Text(text.to_owned())),
+            Self::Route => check::route(text).map(|()| Value::Text(text.to_owned())),
             Self::Text => Ok(Value::Text(text.to_owned())),
-            Self::LogFilter => log_filter(text).map(|()| Value::Text(text.to_owned())),
-            Self::TimeZone => time_zone(text).map(|()| Value::Text(text.to_owned())),
-            Self::Pattern => pattern(text).map(|()| Value::Text(text.to_owned())),
-            Self::Glob => glob_pattern(text).map(|()| Value::Text(text.to_owned())),
-            Self::Encoding => encoding(text).map(|()| Value::Text(text.to_owned())),
+            Self::LogFilter => check::log_filter(text).map(|()| Value::Text(text.to_owned())),
+            Self::TimeZone => check::time_zone(text).map(|()| Value::Text(text.to_owned())),
+            Self::Pattern => check::pattern(text).map(|()| Value::Text(text.to_owned())),
+            Self::Glob => check::glob_pattern(text).map(|()| Value::Text(text.to_owned())),
+            Self::Encoding => check::encoding(text).map(|()| Value::Text(text.to_owned())),
             Self::Number { .. } | Self::BindingKeys | Self::Names | Self::Pairs | Self::Flag => {
                 Err("is not a text key".to_owned())
             }
@@ -316,41 +314,6 @@ fn list(node: &Node, check: fn(&str) -> Result<(), String>) -> Result<Vec<String
     Ok(texts)
 }
 
-fn name(text: &str) -> Result<(), String> {
-    let is_fine = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if !text.is_empty() && text.len() <= NAME_BYTES_MAX && text.chars().all(is_fine) {
-        Ok(())
-    } else {
-        Err(format!("must be {}", Kind::Name.allowed()))
-    }
-}
-
-fn route(text: &str) -> Result<(), String> {
-    let is_fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
-    let is_word = |word: &str| !word.is_empty() && word.chars().all(is_fine);
-    if text.len() <= NAME_BYTES_MAX && text.split('.').all(is_word) {
-        Ok(())
-    } else {
-        Err(format!("must be {}", Kind::Route.allowed()))
-    }
-}
-
-fn binding_key(text: &str) -> Result<(), String> {
-    let is_fine = |word: &str| word == "*" || word == "#" || name(word).is_ok();
-    if text.len() <= 255 && text.split('.').all(is_fine) {
-        Ok(())
-    } else {
-        Err("is not a topic pattern: words of letters, digits, - and _ with dots between them; * stands for one word, # for any number".to_owned())
-    }
-}
-
-fn pair(text: &str) -> Result<(), String> {
-    match text.split_once('=') {
-        Some((field, _)) if name(field).is_ok() => Ok(()),
-        _ => Err("must be name=value, with a name of letters, digits, - and _".to_owned()),
-    }
-}
-
 fn flag(node: &Node) -> Result<bool, String> {
     match &node.data {
         Data::Other(text) | Data::Loose(text) if text == "true" => Ok(true),
@@ -360,88 +323,6 @@ fn flag(node: &Node) -> Result<bool, String> {
         }
         _ => Err("must be true or false".to_owned()),
     }
-}
-
-fn pattern(text: &str) -> Result<(), String> {
-    match regex::bytes::Regex::new(text) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let error = error.to_string();
-            let reason = error.lines().last().unwrap_or_default();
-            let reason = reason.trim_start_matches("error: ");
-            Err(format!("is not a regular expression: {reason}"))
-        }
-    }
-}
-
-fn glob_pattern(text: &str) -> Result<(), String> {
-    match glob::Pattern::new(text) {
-        Ok(_) if text.starts_with('/') => {
-            Err("must be a pattern for paths below the folder, without a / in front".to_owned())
-        }
-        Ok(_) => Ok(()),
-        Err(error) => Err(format!("is not a pattern for paths: {error}")),
-    }
-}
-
-fn encoding(text: &str) -> Result<(), String> {
-    match encoding_rs::Encoding::for_label_no_replacement(text.as_bytes()) {
-        Some(_) => Ok(()),
-        None => Err("is not the label of an encoding: write one of those that browsers know, such as \"utf-8\", \"windows-1252\", \"utf-16le\"".to_owned()),
-    }
-}
-
-fn log_filter(text: &str) -> Result<(), String> {
-    for part in text.split(',').map(str::trim) {
-        let (target, level) = part.rsplit_once('=').unwrap_or(("", part));
-        let is_target = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '-');
-        if !LOG_LEVELS.contains(&level) || !target.chars().all(is_target) {
-            return Err(format!(
-                "{part:?} is not a filter: write a level ({}), and after commas part=level, such as \"info,broker=debug\"",
-                LOG_LEVELS.join(", ")
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn time_zone(text: &str) -> Result<(), String> {
-    match jiff::tz::TimeZone::get(text) {
-        Ok(_) => Ok(()),
-        Err(_) => {
-            Err("is not a time zone: write its IANA name, such as \"UTC\" or \"Europe/Berlin\"".to_owned())
-        }
-    }
-}
-
-fn url(text: &str, schemes: &[&str], kind: &Kind) -> Result<Secret, String> {
-    let rest = schemes
-        .iter()
-        .find_map(|scheme| text.strip_prefix(scheme)?.strip_prefix("://"));
-    let rest = rest.ok_or_else(|| format!("must be {}", kind.allowed()))?;
-    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err("must not have spaces or control characters; write %20 for a space".to_owned());
-    }
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let (_, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-    // Several hosts stand with commas between them, as libpq takes them.
-    for host in host.split(',') {
-        if host.is_empty() && authority.contains(',') {
-            return Err("has a comma without a host on each side".to_owned());
-        }
-        let after_brackets = host.rsplit(']').next().unwrap_or(host);
-        let (_, port) = after_brackets.rsplit_once(':').unwrap_or_default();
-        if !port.is_empty() && port.parse::<u16>().is_err() {
-            return Err(
-                "has a port that is no number up to 65535; in a password : / @ are written %3A %2F %40"
-                    .to_owned(),
-            );
-        }
-    }
-    if rest.is_empty() {
-        return Err("ends after the scheme: it needs a host".to_owned());
-    }
-    Ok(Secret::new(text.to_owned()))
 }
 
 fn file(path: &Path) -> Result<PathBuf, String> {
