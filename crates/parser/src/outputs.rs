@@ -6,6 +6,8 @@ use event::{BatchId, Compression, Event, EventBatchBuilder, PayloadKind};
 /// A batch is closed at this size, before compression. Batches are as large as the raw batches they come from,
 /// unless rules make events larger; the broker's own bound is far above.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
+/// Most memory that is kept from one batch for the next.
+const SPARE_BYTES_MAX: usize = 2 * OUTPUT_BYTES_MAX;
 
 /// An event batch that is ready to be published.
 #[derive(Debug)]
@@ -19,8 +21,9 @@ pub(crate) struct Output {
 pub(crate) struct Outputs<'b> {
     source: BatchId,
     listener: &'b str,
-    size_hint: usize,
     compression: Compression,
+    /// For the next builder.
+    spare: Vec<u8>,
     open: Vec<Open>,
     finished: Vec<Output>,
 }
@@ -34,19 +37,14 @@ struct Open {
 }
 
 impl<'b> Outputs<'b> {
-    /// For the raw batch `source`. The first route gets room for `size_hint` bytes at once: most batches have one
+    /// For the raw batch `source`. The first route's batch is built in the memory of `spare`: most batches have one
     /// route, and it is about as large as the one before.
-    pub(crate) fn new(
-        source: BatchId,
-        listener: &'b str,
-        size_hint: usize,
-        compression: Compression,
-    ) -> Self {
+    pub(crate) fn new(source: BatchId, listener: &'b str, spare: Vec<u8>, compression: Compression) -> Self {
         Self {
             source,
             listener,
-            size_hint,
             compression,
+            spare,
             open: Vec::new(),
             finished: Vec::new(),
         }
@@ -60,60 +58,58 @@ impl<'b> Outputs<'b> {
         let Some(open) = self.open.get_mut(at) else { return };
         open.builder.push(event);
         if open.builder.size() >= OUTPUT_BYTES_MAX {
-            let full = std::mem::replace(
-                &mut open.builder,
-                builder(self.source, self.listener, route, open.part + 1, 0),
-            );
             open.part += 1;
-            self.finished.push(finish(full, route, self.compression));
+            let next = builder(self.source, self.listener, route, open.part, Vec::new());
+            let full = std::mem::replace(&mut open.builder, next);
+            self.close(full, route);
         }
     }
 
     fn open(&mut self, route: &str) -> usize {
-        let size = if self.open.is_empty() { self.size_hint } else { 0 };
+        let spare = std::mem::take(&mut self.spare);
         self.open.push(Open {
             route: route.to_owned(),
             part: 0,
-            builder: builder(self.source, self.listener, route, 0, size),
+            builder: builder(self.source, self.listener, route, 0, spare),
         });
         self.open.len() - 1
     }
 
-    /// Bytes of the first route's batch so far, and some.
-    pub(crate) fn size(&self) -> usize {
-        self.open.first().map_or(0, |open| open.builder.size() / 8 * 9)
+    fn close(&mut self, builder: EventBatchBuilder, route: &str) {
+        let (id, events) = (builder.id(), u64::from(builder.events()));
+        let (body, spare) = builder.finish_and_spare(self.compression);
+        if let Some(spare) = spare
+            && (self.spare.capacity()..=SPARE_BYTES_MAX).contains(&spare.capacity())
+        {
+            self.spare = spare;
+        }
+        let message = Message {
+            id: id.as_uuid(),
+            exchange: Exchange::Parsed,
+            routing_key: RoutingKey::new(route).expect("rules check the names of routes"),
+            content_type: PayloadKind::Events.content_type(),
+            body: body.into(),
+            death: None,
+        };
+        self.finished.push(Output { message, events });
     }
 
-    /// All batches, in the order in which their routes came up.
-    pub(crate) fn finish(mut self) -> Vec<Output> {
-        for open in self.open {
+    /// All batches, in the order in which their routes came up, and memory for the next ones.
+    pub(crate) fn finish(mut self) -> (Vec<Output>, Vec<u8>) {
+        for open in std::mem::take(&mut self.open) {
             if open.builder.events() > 0 {
-                self.finished
-                    .push(finish(open.builder, &open.route, self.compression));
+                self.close(open.builder, &open.route);
             }
         }
-        self.finished
+        (self.finished, self.spare)
     }
 }
 
-fn builder(source: BatchId, listener: &str, route: &str, part: u32, size: usize) -> EventBatchBuilder {
+fn builder(source: BatchId, listener: &str, route: &str, part: u32, buffer: Vec<u8>) -> EventBatchBuilder {
     // No route has a slash.
     let id = match part {
         0 => source.derive(route),
         part => source.derive(&format!("{route}/{part}")),
     };
-    EventBatchBuilder::with_buffer(id, source, listener, route, Vec::with_capacity(size))
-}
-
-fn finish(builder: EventBatchBuilder, route: &str, compression: Compression) -> Output {
-    let (id, events) = (builder.id(), u64::from(builder.events()));
-    let message = Message {
-        id: id.as_uuid(),
-        exchange: Exchange::Parsed,
-        routing_key: RoutingKey::new(route).expect("rules check the names of routes"),
-        content_type: PayloadKind::Events.content_type(),
-        body: builder.finish(compression).into(),
-        death: None,
-    };
-    Output { message, events }
+    EventBatchBuilder::with_buffer(id, source, listener, route, buffer)
 }

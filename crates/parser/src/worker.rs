@@ -19,8 +19,8 @@ pub(crate) struct Worker {
     plan: Arc<Plan>,
     runner: Runner,
     scratch: Vec<u8>,
-    /// What the last batch needed.
-    output_size: usize,
+    /// In which the last output was built.
+    spare: Vec<u8>,
 }
 
 /// What came of a raw batch.
@@ -70,7 +70,7 @@ impl Worker {
             runner: plan.chain.runner(),
             plan,
             scratch: Vec::new(),
-            output_size: 0,
+            spare: Vec::new(),
         }
     }
 
@@ -85,7 +85,12 @@ impl Worker {
         let mut batch = RawBatch::decode(body, &mut self.scratch, plan.batch_bytes_max)?;
         let (source, listener) = (batch.id(), batch.listener());
         let reading = plan.reading(listener);
-        let mut outputs = Outputs::new(source, listener, self.output_size, plan.compression);
+        let mut outputs = Outputs::new(
+            source,
+            listener,
+            std::mem::take(&mut self.spare),
+            plan.compression,
+        );
         let mut dropped: Vec<(String, u64)> = Vec::new();
         let mut defects = DefectCounts::default();
         let mut frames = 0;
@@ -105,10 +110,11 @@ impl Worker {
                 },
             }
         }
-        self.output_size = outputs.size();
+        let (outputs, spare) = outputs.finish();
+        self.spare = spare;
         Ok(Parsed {
             frames,
-            outputs: outputs.finish(),
+            outputs,
             dropped,
             defects,
             failures: failures(&plan.chain, self.runner.take_failures()),

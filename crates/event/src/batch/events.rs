@@ -131,9 +131,16 @@ impl EventBatchBuilder {
 
     /// The payload.
     #[must_use]
-    pub fn finish(mut self, compression: Compression) -> Vec<u8> {
+    pub fn finish(self, compression: Compression) -> Vec<u8> {
+        self.finish_and_spare(compression).0
+    }
+
+    /// The payload, and the memory that it is not in, for [`with_buffer`](Self::with_buffer).
+    #[must_use]
+    pub fn finish_and_spare(mut self, compression: Compression) -> (Vec<u8>, Option<Vec<u8>>) {
         wire::patch_u32(&mut self.buffer, self.count_at, self.events);
-        envelope::seal(self.buffer, PayloadKind::Events, compression).payload
+        let sealed = envelope::seal(self.buffer, PayloadKind::Events, compression);
+        (sealed.payload, sealed.spare)
     }
 }
 

@@ -424,6 +424,13 @@ fn memory_of_a_packed_batch_is_given_back() {
     // What is not packed is the payload itself.
     let (payload, spare) = builder().finish_and_spare(Compression::None);
     assert_eq!((read_raw(&payload, MAX), spare), (Ok(10), None));
+    // A batch of events is no different.
+    let memory = || Vec::with_capacity(4096);
+    let builder = || EventBatchBuilder::with_buffer(source(), source(), &"x".repeat(200), "r", memory());
+    let (_, spare) = builder().finish_and_spare(Compression::Lz4);
+    assert!(spare.is_some_and(|spare| spare.capacity() >= 4096));
+    let (_, spare) = builder().finish_and_spare(Compression::None);
+    assert_eq!(spare, None);
 }
 
 /// The bytes of the document's example that is marked `kind`.
