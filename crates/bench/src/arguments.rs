@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::case::Case;
+use crate::case::{Case, SearchedStore};
 
 /// Measures Logferry, and rsyslog beside it where it is installed.
 #[derive(Debug, Parser)]
@@ -65,6 +65,9 @@ pub(crate) struct MeasuringArgs {
     /// Seconds that a run of the cases `latency` and `connections` takes
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seconds: u64,
+    /// The store of the case `search`; one after the other when none is named
+    #[arg(long, value_enum)]
+    pub(crate) store: Option<SearchedStore>,
     /// A setting of PostgreSQL for this measurement; none that gives up durability is taken
     #[arg(long = "postgres", value_name = "NAME=VALUE", value_parser = durable)]
     pub(crate) postgres: Vec<String>,

@@ -17,6 +17,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 use serde_json::{Map, Value};
 
+pub(crate) use self::search::Kind as SearchedStore;
 use crate::arguments::{MeasuringArgs, RunArgs};
 use crate::line::{Line, Target};
 use crate::place::{Place, Side};

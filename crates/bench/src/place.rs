@@ -8,7 +8,7 @@ use testkit::{Database, Postgres, RabbitMq, RabbitVhost};
 use tokio::sync::OnceCell;
 
 use crate::arguments::MeasuringArgs;
-use crate::case::Case;
+use crate::case::{Case, SearchedStore};
 
 /// The same for us and for rsyslog: sized as an administrator would for a server that takes logs, and
 /// with commit times kept, from which the case `latency` reads.
@@ -156,6 +156,7 @@ impl Place {
             "size": measuring.size,
             "rate": measuring.rate,
             "seconds": measuring.seconds,
+            "store": measuring.store.map(SearchedStore::name),
             "postgresql": POSTGRES_SETTINGS.iter().copied().chain(own).collect::<Vec<_>>(),
             "rabbitmq": "as shipped",
         })

@@ -9,6 +9,7 @@ mod kept;
 mod watching;
 mod writing;
 
+use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use self::{asking::Asking, kept::Kept};
@@ -31,14 +32,14 @@ const SEALING_MAX: f64 = 300.0;
 const SEALED_ROWS: f64 = 10_000_000.0;
 
 /// Where events are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
     Postgres,
     Sqlite,
 }
 
 impl Kind {
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Postgres => "PostgreSQL",
             Self::Sqlite => "SQLite",
@@ -108,7 +109,9 @@ pub(super) async fn once(place: &Place, _side: &Side) -> anyhow::Result<Run> {
 
 async fn both(place: &Place) -> anyhow::Result<Vec<(Kind, Figures)>> {
     let mut both = Vec::new();
-    for kind in [Kind::Postgres, Kind::Sqlite] {
+    let only = place.measuring.store;
+    let asked = [Kind::Postgres, Kind::Sqlite].into_iter();
+    for kind in asked.filter(|kind| only.is_none_or(|only| only == *kind)) {
         eprintln!("  {}", kind.name());
         both.push((kind, Box::pin(of(kind, place)).await?));
     }
