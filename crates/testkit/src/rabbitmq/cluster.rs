@@ -4,7 +4,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use super::{EPMD, RabbitMq};
+use super::{RabbitMq, node::EPMD};
 use crate::free_port;
 use crate::server::{self, Server, blocking, or_fail};
 
