@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use testkit::RabbitMq;
 
 use crate::case::{Case, SearchedStore};
 
@@ -71,6 +72,9 @@ pub(crate) struct MeasuringArgs {
     /// A setting of PostgreSQL for this measurement; none that gives up durability is taken
     #[arg(long = "postgres", value_name = "NAME=VALUE", value_parser = durable)]
     pub(crate) postgres: Vec<String>,
+    /// Arguments of Erlang for RabbitMQ
+    #[arg(long, value_name = "ARGUMENTS", default_value = RabbitMq::IDLE_SLEEPS, allow_hyphen_values = true)]
+    pub(crate) erlang: String,
     /// Where servers keep their data while they are measured: a disk, not memory
     #[arg(long, default_value = "target/bench")]
     pub(crate) dir: PathBuf,

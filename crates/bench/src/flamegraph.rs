@@ -41,6 +41,7 @@ pub(crate) async fn run(arguments: &FlamegraphArgs) -> anyhow::Result<()> {
         .args(["--rate", &measuring.rate.to_string()])
         .args(["--seconds", &measuring.seconds.to_string()])
         .args(["--backlog", &measuring.backlog.to_string()])
+        .args(["--erlang", &measuring.erlang])
         .arg("--dir")
         .arg(&measuring.dir)
         .arg("--out")

@@ -126,7 +126,7 @@ impl Place {
     pub(crate) async fn rabbitmq(&self) -> anyhow::Result<&RabbitMq> {
         let start = || async {
             eprintln!("starting RabbitMQ");
-            RabbitMq::launch_in(&self.dir)
+            RabbitMq::launch_in(&self.dir, &self.measuring.erlang)
         };
         self.rabbitmq.get_or_try_init(start).await
     }
@@ -158,7 +158,7 @@ impl Place {
             "seconds": measuring.seconds,
             "store": measuring.store.map(SearchedStore::name),
             "postgresql": POSTGRES_SETTINGS.iter().copied().chain(own).collect::<Vec<_>>(),
-            "rabbitmq": "as shipped",
+            "erlang": measuring.erlang,
         })
     }
 }

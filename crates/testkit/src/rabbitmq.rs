@@ -33,6 +33,10 @@ pub struct RabbitMq {
 }
 
 impl RabbitMq {
+    /// Arguments of Erlang with which its schedulers sleep as soon as they have nothing to do. Otherwise they spin for a
+    /// while, and take the cores from the programs that they share them with.
+    pub const IDLE_SLEEPS: &str = "+sbwt none +sbwtdcpu none +sbwtdio none";
+
     /// Starts a RabbitMQ that nobody else uses.
     ///
     /// # Panics
@@ -57,13 +61,13 @@ impl RabbitMq {
         Self::launch_on(None, None, None)
     }
 
-    /// A RabbitMQ to measure with: its data below `base`, which should be on a disk, and with the sizes
-    /// and the scheduling that it ships with, where tests are more sparing.
+    /// A RabbitMQ to measure with: its data below `base`, which should be on a disk, with the sizes that it ships
+    /// with, where tests are more sparing, and with these arguments of Erlang, such as [`RabbitMq::IDLE_SLEEPS`].
     ///
     /// # Errors
     /// If RabbitMQ is not installed or does not start.
-    pub fn launch_in(base: &Path) -> anyhow::Result<Self> {
-        Self::launch_on(Some(base), None, None)
+    pub fn launch_in(base: &Path, erlang: &str) -> anyhow::Result<Self> {
+        Self::launch_on(Some((base, erlang)), None, None)
     }
 
     /// A node of a cluster, which joins `seed`, or is the first.
@@ -72,7 +76,7 @@ impl RabbitMq {
     }
 
     fn launch_on(
-        base: Option<&Path>,
+        measured: Option<(&Path, &str)>,
         certificate: Option<Issued>,
         member: Option<(u16, Option<String>)>,
     ) -> anyhow::Result<Self> {
@@ -90,11 +94,15 @@ impl RabbitMq {
                 Member { seed }
             });
             // Nothing it writes is needed again, so it is not asked to end in order.
+            let base = measured.map(|(base, _)| base);
             let server = Server::new(base, "rabbitmq", Signal::SIGKILL)?;
             let mut node = Node {
                 server,
                 ports,
-                is_sparing: base.is_none(),
+                is_sparing: measured.is_none(),
+                erlang: measured
+                    .map_or(Self::IDLE_SLEEPS, |(_, erlang)| erlang)
+                    .to_owned(),
                 certificate: certificate.clone(),
                 member,
             };

@@ -59,6 +59,8 @@ pub(super) struct Node {
     pub(super) server: Server,
     pub(super) ports: Ports,
     pub(super) is_sparing: bool,
+    /// Arguments of Erlang.
+    pub(super) erlang: String,
     pub(super) certificate: Option<Issued>,
     /// Of a node of a cluster.
     pub(super) member: Option<Member>,
@@ -157,15 +159,9 @@ impl Node {
             server::pause();
         }
         let mut command = self.environment(&SERVER.find()?);
-        // Idle schedulers that spin would take the cores from the tests.
-        let scheduling = if self.is_sparing {
-            "+sbwt none +sbwtdcpu none +sbwtdio none"
-        } else {
-            ""
-        };
         command.env(
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
-            format!("-kernel inet_dist_use_interface {{127,0,0,1}} {scheduling}"),
+            format!("-kernel inet_dist_use_interface {{127,0,0,1}} {}", self.erlang),
         );
         self.server.start(&mut command, || {
             speaks_amqp(amqp) && http::request(api, "GET", "/api/whoami", "").is_ok()
