@@ -111,6 +111,43 @@ fn alert_rules_name_metrics_that_there_are() {
 }
 
 #[test]
+fn each_alert_rule_is_tried_firing_and_silent() {
+    let read = |name| {
+        let text = fs::read_to_string(deploy(name)).expect("is there");
+        serde_yaml_ng::from_str::<Value>(&text).expect("is YAML")
+    };
+    let list = |value: &Value| value.as_array().expect("is a list").clone();
+    let name_of = |value: &Value, key: &str| value[key].as_str().expect("has a name").to_owned();
+    let groups = list(&read("prometheus/alerts.yml")["groups"]);
+    let alerts: BTreeSet<_> = groups
+        .iter()
+        .flat_map(|group| list(&group["rules"]))
+        .map(|rule| name_of(&rule, "alert"))
+        .collect();
+    let tests = list(&read("prometheus/alerts_test.yml")["tests"]);
+    let (silent, firing): (Vec<_>, Vec<_>) = tests
+        .iter()
+        .flat_map(|test| list(&test["alert_rule_test"]))
+        .partition(|case| list(&case["exp_alerts"]).is_empty());
+    for cases in [silent, firing] {
+        let tried: BTreeSet<_> = cases.iter().map(|case| name_of(case, "alertname")).collect();
+        assert_eq!(tried, alerts);
+    }
+    promtool(&["test", "rules"], "prometheus/alerts_test.yml");
+}
+
+/// Where it is installed (package prometheus), Prometheus itself has a look.
+fn promtool(arguments: &[&str], file: &str) {
+    if let Ok(checked) = Command::new("promtool")
+        .args(arguments)
+        .arg(deploy(file))
+        .output()
+    {
+        assert!(checked.status.success(), "{checked:?}");
+    }
+}
+
+#[test]
 fn scrape_settings_name_the_ports_of_the_services() {
     let text = fs::read_to_string(deploy("prometheus/prometheus.yml")).expect("is there");
     let config: Value = serde_yaml_ng::from_str(&text).expect("is YAML");
@@ -124,14 +161,8 @@ fn scrape_settings_name_the_ports_of_the_services() {
     let settings = settings::Settings::default();
     let addrs = settings.service.http_addrs.values().flatten();
     assert_eq!(targets, addrs.map(ToString::to_string).collect());
-    // Where it is installed (package prometheus), Prometheus itself has a look, at the rules too.
-    if let Ok(checked) = Command::new("promtool")
-        .args(["check", "config"])
-        .arg(deploy("prometheus/prometheus.yml"))
-        .output()
-    {
-        assert!(checked.status.success(), "{checked:?}");
-    }
+    // With the rules.
+    promtool(&["check", "config"], "prometheus/prometheus.yml");
 }
 
 #[test]
