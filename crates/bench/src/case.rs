@@ -6,6 +6,7 @@ mod connections;
 mod idle;
 mod latency;
 mod parse;
+mod parsers;
 mod reference;
 mod rescue;
 mod search;
@@ -38,6 +39,8 @@ pub(crate) enum Case {
     Rabbitmq,
     /// TCP, parser with a small rule, until every row is committed in PostgreSQL
     Rows,
+    /// Rules that take time: one parser, two and four, each with one thread
+    Parsers,
     /// TCP, until every event is in a file as JSON, synced
     Files,
     /// TCP into `logferry run`, until every row is committed in SQLite
@@ -91,7 +94,7 @@ impl Case {
     /// Messages of a run.
     pub(crate) fn count(self, measuring: &MeasuringArgs) -> u64 {
         let own = match self {
-            Self::Relp | Self::Relp4 => 500_000,
+            Self::Relp | Self::Relp4 | Self::Parsers => 500_000,
             Self::Rabbitmq => 2_000_000,
             Self::Search => 10_000_000,
             Self::Soak => 100_000_000,
@@ -130,6 +133,7 @@ impl Case {
             Self::Relp | Self::Relp4 => 20 + sending(50_000),
             Self::Rabbitmq => 10 + sending(200_000),
             Self::Rows => 20 + sending(60_000),
+            Self::Parsers => 30 + sending(10_000),
             Self::Files => 10 + sending(80_000),
             Self::Embedded => 10 + sending(40_000),
             Self::Latency => 6 + measuring.seconds,
@@ -153,6 +157,7 @@ impl Case {
             }
             Self::Latency => latency::once(place, side).await,
             Self::Connections => connections::once(place, side).await,
+            Self::Parsers => parsers::once(place, side).await,
             Self::Backlog => backlog::once(place, side).await,
             Self::Rescue => rescue::once(place, side).await,
             Self::Parse => parse::once(),
@@ -171,6 +176,7 @@ impl Case {
             }
             Self::Latency => latency::measure(place, side).await,
             Self::Connections => connections::measure(place, side).await,
+            Self::Parsers => parsers::measure(place, side).await,
             Self::Backlog => backlog::measure(place, side).await,
             Self::Rescue => rescue::measure(place, side).await,
             Self::Parse => parse::measure(place),

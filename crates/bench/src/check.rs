@@ -15,7 +15,7 @@ use tokio::io::AsyncBufReadExt;
 use tokio::time::timeout;
 
 use crate::database::Looker;
-use crate::route::{Route, Way};
+use crate::route::{HEAVY_MARK, Route, Way};
 
 /// A queue that holds something hands it out sooner.
 const DELIVERY_MAX: Duration = Duration::from_secs(30);
@@ -87,6 +87,7 @@ pub(crate) async fn arrived(way: &Way, count: u64) -> anyhow::Result<()> {
         }
         Route::Rows => rows(way.database()?.url(), count).await,
         Route::Files => lines(&way.pipeline.events_file(), count),
+        Route::HeavyRules => marked_lines(&way.pipeline.events_file(), count, HEAVY_MARK),
         Route::Embedded => found(way, count).await,
     };
     checked.with_context(|| format!("check what arrived; {}", way.complaints()))
@@ -189,15 +190,33 @@ pub(crate) async fn beside_rows(looker: &Looker, count: u64) -> anyhow::Result<(
 
 /// A file with a message a line.
 pub(crate) fn lines(file: &Path, count: u64) -> anyhow::Result<()> {
+    let mut tally = Tally::new(count)?;
+    each_line(file, |line| tally.see(line))?;
+    tally.finish()
+}
+
+/// The same, where rules left a mark on each message.
+fn marked_lines(file: &Path, count: u64, mark: &str) -> anyhow::Result<()> {
+    let finder = memmem::Finder::new(mark);
+    let mut tally = Tally::new(count)?;
+    let mut unmarked = 0_u64;
+    each_line(file, |line| {
+        tally.see(line);
+        unmarked += u64::from(finder.find(line).is_none());
+    })?;
+    ensure!(unmarked == 0, "the rules missed {unmarked} messages");
+    tally.finish()
+}
+
+fn each_line(file: &Path, mut see: impl FnMut(&[u8])) -> anyhow::Result<()> {
     let open = File::open(file).with_context(|| format!("open {}", file.display()))?;
     let mut reader = BufReader::with_capacity(1 << 20, open);
-    let mut tally = Tally::new(count)?;
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line)? > 0 {
-        tally.see(&line);
+        see(&line);
         line.clear();
     }
-    tally.finish()
+    Ok(())
 }
 
 /// What `logferry search` finds.
@@ -226,6 +245,22 @@ async fn found(way: &Way, count: u64) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_that_the_rules_missed_is_found() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let line = |n: u64, fields: &str| format!("{{\"message\":\"a seq={n:012} b\"{fields}}}\n");
+        std::fs::write(
+            &file,
+            line(0, ",\"digest\":\"00\"") + &line(1, ",\"digest\":\"01\""),
+        )
+        .unwrap();
+        marked_lines(file.path(), 2, HEAVY_MARK).unwrap();
+        std::fs::write(&file, line(0, ",\"digest\":\"00\"") + &line(1, "")).unwrap();
+        let complaint = marked_lines(file.path(), 2, HEAVY_MARK).unwrap_err().to_string();
+        assert!(complaint.contains("missed 1"), "{complaint}");
+        lines(file.path(), 2).unwrap();
+    }
 
     #[test]
     fn a_tally_finds_what_is_missing_or_too_much() {

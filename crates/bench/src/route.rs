@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use testkit::{Database, Pipeline, RabbitVhost, Service};
+use testkit::{Another, Database, Pipeline, RabbitVhost, Service};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::load::Protocol;
@@ -23,6 +23,40 @@ name = "logins"
 source = 'if contains(string(.message) ?? "", "Failed password") { tag("login_failure") }'
 "#;
 
+/// Rules that take time with every message: regular expressions over all of it, a digest, lists of patterns. The last
+/// leaves [`HEAVY_MARK`] on each.
+const HEAVY_RULES: &str = r#"
+[[parser.program]]
+name = "shape"
+source = '''
+text = string(.message) ?? ""
+.fields.shape = replace(text, r'[0-9a-f]*\d[0-9a-f]*', "N")
+.fields.numbers = length(parse_regex_all(text, r'(?P<number>\d+)') ?? [])
+'''
+
+[[parser.program]]
+name = "address"
+source = '''
+found, err = parse_regex(.message, r'(?P<address>\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})')
+if err == null { .fields.network = ip_subnet(found.address, "/24") ?? null }
+'''
+
+[[parser.program]]
+name = "kind"
+source = '''
+text = downcase(string(.message) ?? "")
+if match_any(text, [r'fail(ed|ure)', r'error|fatal|panic', r'denied|refused|reject(ed)?']) { tag("bad") }
+if match_any(text, [r'(accepted|opened|started)\b', r'logged (in|on)', r'session \w+ for']) { tag("good") }
+'''
+
+[[parser.program]]
+name = "digest"
+source = '.fields.digest = sha3(string(.message) ?? "", variant: "SHA3-256")'
+"#;
+
+/// What [`HEAVY_RULES`] leave in the JSON of every event.
+pub(crate) const HEAVY_MARK: &str = "\"digest\":\"";
+
 /// Which way messages go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route {
@@ -30,6 +64,8 @@ pub(crate) enum Route {
     Broker,
     /// Through RabbitMQ and a rule into PostgreSQL.
     Rows,
+    /// Through RabbitMQ and heavy rules; parsers, and who ships afterwards, are started on the way.
+    HeavyRules,
     /// Through RabbitMQ into a file of JSON lines.
     Files,
     /// `logferry run`.
@@ -40,7 +76,7 @@ impl Route {
     /// The services that take part, in the order of the way.
     pub(crate) fn services(self) -> &'static [Service] {
         match self {
-            Self::Broker => &[Service::SyslogServer],
+            Self::Broker | Self::HeavyRules => &[Service::SyslogServer],
             Self::Rows => &[Service::SyslogServer, Service::Parser, Service::ShipperPgsql],
             Self::Files => &[Service::SyslogServer, Service::Parser, Service::ShipperFs],
             Self::Embedded => &[Service::Run],
@@ -52,7 +88,15 @@ impl Route {
         match self {
             Self::Broker => None,
             Self::Rows | Self::Embedded => Some(Service::ShipperPgsql),
-            Self::Files => Some(Service::ShipperFs),
+            Self::Files | Self::HeavyRules => Some(Service::ShipperFs),
+        }
+    }
+
+    fn rules(self) -> &'static str {
+        match self {
+            Self::Rows => RULE,
+            Self::HeavyRules => HEAVY_RULES,
+            Self::Broker | Self::Files | Self::Embedded => "",
         }
     }
 
@@ -61,7 +105,7 @@ impl Route {
         match self {
             Self::Broker => (Service::SyslogServer, "syslog-server"),
             Self::Rows => (Service::ShipperPgsql, "shipper-pgsql"),
-            Self::Files => (Service::ShipperFs, "shipper-fs"),
+            Self::Files | Self::HeavyRules => (Service::ShipperFs, "shipper-fs"),
             Self::Embedded => (Service::Run, "shipper-pgsql"),
         }
     }
@@ -91,7 +135,6 @@ impl Way {
             };
             Pipeline::over(vhost.url(), &store).services(route.services())
         };
-        let rule = if route == Route::Rows { RULE } else { "" };
         let builder = match route.output() {
             Some(shipper) => builder.output(shipper),
             None => builder,
@@ -99,7 +142,7 @@ impl Way {
         let builder = builder
             .measured(&side.programs, place.dir())
             .arguments(&arguments(side))
-            .settings(rule);
+            .settings(route.rules());
         Ok(Self {
             route,
             pipeline: builder.try_start().await?,
@@ -136,9 +179,14 @@ impl Way {
         self.sent(service, service.name()).await
     }
 
+    /// How many one more process of a service has passed on.
+    pub(crate) async fn sent_by_another(&self, another: &Another) -> anyhow::Result<f64> {
+        let parts = ["logferry_events_sent_total{", &of_stage(another.service().name())];
+        self.pipeline.try_metric_of(another, &parts).await
+    }
+
     async fn sent(&self, service: Service, stage: &str) -> anyhow::Result<f64> {
-        let stage = format!("stage=\"{stage}\"");
-        let parts = ["logferry_events_sent_total{", &stage];
+        let parts = ["logferry_events_sent_total{", &of_stage(stage)];
         self.pipeline.try_metric(service, &parts).await
     }
 
@@ -154,7 +202,8 @@ impl Way {
             .await
     }
 
-    async fn await_count<F>(&self, wanted: f64, ask: F) -> anyhow::Result<Passed>
+    /// Waits until whoever is asked counts so many.
+    pub(crate) async fn await_count<F>(&self, wanted: f64, ask: F) -> anyhow::Result<Passed>
     where
         F: AsyncFn() -> anyhow::Result<f64>,
     {
@@ -196,6 +245,10 @@ impl Way {
     pub(crate) fn database(&self) -> anyhow::Result<&Database> {
         self.database.as_ref().context("this way has no database")
     }
+}
+
+fn of_stage(stage: &str) -> String {
+    format!("stage=\"{stage}\"")
 }
 
 /// When messages came through.

@@ -43,7 +43,7 @@ mod shared;
 
 pub use certificates::{Authority, Issued};
 pub use eventually::{Probe, eventually};
-pub use pipeline::{Pipeline, Service};
+pub use pipeline::{Another, Pipeline, Service};
 pub use ports::free_port;
 pub use postgres::{Database, Postgres};
 pub use process::Process;

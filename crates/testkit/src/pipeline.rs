@@ -74,6 +74,28 @@ impl Service {
     }
 }
 
+/// One more process of a service, beside the first of its kind. It runs until the pipeline ends.
+#[derive(Debug)]
+pub struct Another {
+    service: Service,
+    pid: u32,
+    port: u16,
+}
+
+impl Another {
+    /// What it is.
+    #[must_use]
+    pub const fn service(&self) -> Service {
+        self.service
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub const fn pid(&self) -> u32 {
+        self.pid
+    }
+}
+
 /// A pipeline that runs. Its processes and its folder end with it, whatever happens.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -235,22 +257,21 @@ impl Pipeline {
         self.ready(service).await;
     }
 
-    /// Starts one more process of a service beside the first, waits until it is ready, and returns its
-    /// process id. It runs until the pipeline ends.
+    /// Starts one more process of a service beside the first, and waits until it is ready.
     ///
     /// # Panics
     /// If it does not become ready.
-    pub async fn start_another(&self, service: Service) -> u32 {
+    pub async fn start_another(&self, service: Service) -> Another {
         let port = free_port();
         let section = service.name().replace('-', "_").to_uppercase();
         let mut command = self.command(service.name());
-        command.env(
+        command.args(&self.arguments).env(
             format!("LOGFERRY_{section}__HTTP_ADDR"),
             format!("127.0.0.1:{port}"),
         );
         let pid = or_fail(self.launch(service, &mut command));
         self.answers(service, pid, port).await;
-        pid
+        Another { service, pid, port }
     }
 
     /// The process id of a service that runs.
@@ -299,18 +320,20 @@ impl Pipeline {
     /// # Errors
     /// If the service does not answer.
     pub async fn try_metric(&self, service: Service, parts: &[&str]) -> anyhow::Result<f64> {
-        let metrics = self.try_metrics(service).await?;
-        let samples = metrics.lines().filter(|line| !line.starts_with('#'));
-        Ok(samples
-            .filter(|line| parts.iter().all(|part| line.contains(part)))
-            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
-            .sum())
+        Ok(sum(&self.try_metrics(service).await?, parts))
+    }
+
+    /// [`Self::try_metric`] of one of several processes.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn try_metric_of(&self, another: &Another, parts: &[&str]) -> anyhow::Result<f64> {
+        Ok(sum(&metrics_at(another.service, another.port).await?, parts))
     }
 
     async fn try_metrics(&self, service: Service) -> anyhow::Result<String> {
         let port = self.health.get(&service).copied().unwrap_or_default();
-        let metrics = blocking(move || http::request(port, "GET", "/metrics", "")).await;
-        metrics.with_context(|| format!("ask {} for its metrics", service.name()))
+        metrics_at(service, port).await
     }
 
     async fn ready(&self, service: Service) {
@@ -378,6 +401,20 @@ impl Pipeline {
     fn log_path(&self, service: Service) -> PathBuf {
         self.dir.join(format!("{}.log", service.name()))
     }
+}
+
+async fn metrics_at(service: Service, port: u16) -> anyhow::Result<String> {
+    let metrics = blocking(move || http::request(port, "GET", "/metrics", "")).await;
+    metrics.with_context(|| format!("ask {} for its metrics", service.name()))
+}
+
+/// Of the samples whose name and labels contain all of `parts`.
+fn sum(metrics: &str, parts: &[&str]) -> f64 {
+    let samples = metrics.lines().filter(|line| !line.starts_with('#'));
+    samples
+        .filter(|line| parts.iter().all(|part| line.contains(part)))
+        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+        .sum()
 }
 
 impl Drop for Pipeline {

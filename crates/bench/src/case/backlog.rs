@@ -66,7 +66,7 @@ pub(super) async fn once(place: &Place, side: &Side) -> anyhow::Result<Run> {
 }
 
 /// Sends until a stage has passed on as many more.
-async fn fill(way: &Way, place: &Place, count: u64, stage: Service) -> anyhow::Result<()> {
+pub(super) async fn fill(way: &Way, place: &Place, count: u64, stage: Service) -> anyhow::Result<()> {
     let shape = Shape::tcp(count);
     // Intake counts both halves.
     let before = way.sent_by(stage).await?;
