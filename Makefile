@@ -12,6 +12,8 @@ A ?= main
 B ?= .
 # Case of `make flamegraph`.
 CASE ?= rows
+# Folder of the programs that `make upgrade-test` begins with.
+FROM ?=
 # The seed of `make torture`, its rounds, and how many minutes it may begin rounds (for as long as rounds last when empty).
 SEED ?= 1
 ROUNDS ?= 5
@@ -21,8 +23,8 @@ RELEASE ?= $(TARGET)/release
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run test screenshots torture stopped-shipper cluster deb deb-test systemd-test images airgap-images compose-test deps lint fmt \
-	doc deny bench bench-compare flamegraph clean
+.PHONY: help run test screenshots torture stopped-shipper cluster upgrade-test deb deb-test systemd-test images \
+	airgap-images compose-test deps lint fmt doc deny bench bench-compare flamegraph clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +56,12 @@ stopped-shipper: deps ## stop one shipper for two million events, while the othe
 cluster: deps ## kill nodes of a three-node RabbitMQ under load, and count (minutes; ARGS=...)
 	cargo build --workspace --bins --tests
 	cargo test --workspace --test system cluster -- --ignored --nocapture $(ARGS)
+
+upgrade-test: deps ## upgrade older programs to these under load, in the documented order, and count (FROM=folder)
+	@[ -x "$(FROM)/syslog-server" ] || { echo "FROM= names the folder of the older programs" >&2; exit 1; }
+	cargo build --workspace --bins --tests
+	LOGFERRY_UPGRADE_FROM="$(abspath $(FROM))" $(TARGET)/debug/testkit run -- \
+		cargo test --workspace --test system upgrade -- --nocapture $(ARGS)
 
 # Both refuse before anything is built.
 HAVE_DOCKER = docker info >/dev/null 2>&1 || { echo "There is no Docker here, and this needs it: install docker.io, start dockerd, \

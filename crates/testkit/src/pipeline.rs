@@ -180,6 +180,14 @@ impl Pipeline {
         self.dir.join("files/events.jsonl")
     }
 
+    /// Takes the programs of this build from now on: an upgrade. What runs goes on until it is started again.
+    ///
+    /// # Panics
+    /// If they do not build.
+    pub fn upgrade(&mut self) {
+        binaries::folder(binaries::Profile::Dev).clone_into(&mut self.binaries);
+    }
+
     /// Where RELP is listened for.
     #[must_use]
     pub fn relp(&self) -> SocketAddr {

@@ -25,3 +25,4 @@ mod supervisord;
 mod support;
 mod tls;
 mod units;
+mod upgrade;

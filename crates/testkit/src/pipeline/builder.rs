@@ -72,12 +72,18 @@ impl Builder {
         self
     }
 
-    /// The programs in `programs`, as they are there, with data below `base`: to measure them.
+    /// The programs in `programs`, as they are there.
+    #[must_use]
+    pub fn programs(mut self, programs: &Path) -> Self {
+        self.programs = Some(programs.to_owned());
+        self
+    }
+
+    /// [`Self::programs`] with data below `base`: to measure them.
     #[must_use]
     pub fn measured(mut self, programs: &Path, base: &Path) -> Self {
-        self.programs = Some(programs.to_owned());
         self.base = Some(base.to_owned());
-        self
+        self.programs(programs)
     }
 
     /// Declares queues, migrates the store, starts every service and waits until all are ready.
