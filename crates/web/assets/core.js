@@ -42,6 +42,9 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
+// What this browser remembers of searches is no business of whoever signs in next.
+document.querySelector("form[action='/sign-out']")?.addEventListener("submit", () => localStorage.removeItem("recent"));
+
 // A menu closes when something else is clicked, and by Escape.
 document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) {

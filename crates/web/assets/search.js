@@ -4,7 +4,7 @@ import { copy, grouped, onKeys, say } from "./core.js";
 import { draw } from "./chart.js";
 import { draw as drawMap } from "./minimap.js";
 import { addActs, idOf, lineOf, link, toggle, valueOf } from "./rows.js";
-import { attach } from "./suggest.js";
+import { attach, remember } from "./suggest.js";
 
 const main = document.getElementById("main");
 const form = document.getElementById("query");
@@ -181,6 +181,7 @@ function arrived() {
     // What had the focus may be gone with the part that it stood in.
     if (hasRun && document.activeElement === document.body) status.focus({ preventScroll: true });
     hasRun = true;
+    if (!main.classList.contains("old")) remember(new URL(location.href).searchParams.get("q") ?? "");
     document.title = `${status.querySelector("b").textContent} – Search – Logferry`;
     say(status.textContent.trim());
   }

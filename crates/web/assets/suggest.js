@@ -1,6 +1,27 @@
 // Suggestions below the query: they never open by themselves on load, never move the caret, and Enter runs the search
 // unless one was chosen with an arrow.
 
+const RECENT_MAX = 30;
+
+/** Queries that ran in this browser, the newest first. */
+const recent = () => {
+  try {
+    return JSON.parse(localStorage.getItem("recent")) ?? [];
+  } catch {
+    return [];
+  }
+};
+
+/** This query ran. Signing out forgets it. */
+export function remember(query) {
+  if (!query.trim()) return;
+  try {
+    localStorage.setItem("recent", JSON.stringify([query, ...recent().filter((old) => old !== query)].slice(0, RECENT_MAX)));
+  } catch {
+    // Browsers may be told to keep nothing.
+  }
+}
+
 export function attach(input) {
   if (!input || input.dataset.suggests) return;
   input.dataset.suggests = "1";
@@ -14,8 +35,10 @@ export function attach(input) {
   for (const [name, value] of [["role", "combobox"], ["aria-controls", "suggest"], ["aria-autocomplete", "list"], ["aria-expanded", "false"]]) {
     input.setAttribute(name, value);
   }
-  let replace = [0, 0];
   let chosen = -1;
+  // What is listed is for what stood there before; the arrow waits for what is asked.
+  let isOld = true;
+  let isWanted = false;
   let asking = null;
   let timer = 0;
 
@@ -23,9 +46,15 @@ export function attach(input) {
     asking?.abort();
     clearTimeout(timer);
     list.hidden = true;
-    chosen = -1;
+    isOld = true;
+    isWanted = false;
     input.setAttribute("aria-expanded", "false");
+    unchoose();
+  };
+  const unchoose = () => {
+    chosen = -1;
     input.removeAttribute("aria-activedescendant");
+    for (const item of list.children) item.setAttribute("aria-selected", "false");
   };
   const choose = (at) => {
     const items = [...list.children];
@@ -35,20 +64,25 @@ export function attach(input) {
     input.setAttribute("aria-activedescendant", items[chosen].id);
   };
   const accept = (item) => {
-    const text = item.dataset.text;
-    input.setRangeText(text, replace[0], replace[1], "end");
+    const { text, from, to } = item.dataset;
+    input.setRangeText(text, Number(from), Number(to), "end");
     close();
     input.focus();
     if (text.endsWith(":")) ask();
   };
   const show = (found) => {
-    replace = found.replace;
-    list.replaceChildren(...found.items.map((item, at) => {
+    const typed = input.value.trim().toLowerCase();
+    const whole = [0, input.value.length];
+    const items = found.items.concat(recent()
+      .filter((query) => query.toLowerCase().includes(typed) && query !== input.value && !found.items.some((item) => item.text === query))
+      .slice(0, 5).map((text) => ({ text, note: "recent", replace: whole })));
+    list.replaceChildren(...items.map((item, at) => {
       const line = document.createElement("li");
       line.id = `suggest-${at}`;
       line.setAttribute("role", "option");
       line.setAttribute("aria-selected", "false");
       line.dataset.text = item.text;
+      [line.dataset.from, line.dataset.to] = item.replace ?? found.replace;
       const text = document.createElement("span");
       text.textContent = item.text;
       const note = document.createElement("span");
@@ -61,9 +95,13 @@ export function attach(input) {
       });
       return line;
     }));
-    chosen = -1;
-    list.hidden = found.items.length === 0;
+    isOld = false;
+    list.hidden = items.length === 0;
     input.setAttribute("aria-expanded", String(!list.hidden));
+    unchoose();
+    if (!isWanted || items.length === 0) return;
+    isWanted = false;
+    choose(0);
   };
   const ask = async (round = 0) => {
     asking?.abort();
@@ -87,6 +125,10 @@ export function attach(input) {
   };
   input.addEventListener("input", () => {
     clearTimeout(timer);
+    asking?.abort();
+    isOld = true;
+    isWanted = false;
+    unchoose();
     timer = setTimeout(() => ask(), 120);
   });
   input.addEventListener("blur", close);
@@ -97,8 +139,13 @@ export function attach(input) {
     } else if (event.key === "Escape") {
       if (list.hidden) input.blur();
       close();
-    } else if (list.hidden) {
-      return;
+    } else if (event.key === "ArrowDown" && isOld) {
+      event.preventDefault();
+      clearTimeout(timer);
+      isWanted = true;
+      ask();
+    } else if (list.hidden || isOld) {
+      if (event.key === "Enter") close();
     } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
       choose(chosen + (event.key === "ArrowDown" ? 1 : -1));

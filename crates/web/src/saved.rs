@@ -99,7 +99,7 @@ struct Body {
 
 /// A search with a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Saved {
+pub(crate) struct Saved {
     id: String,
     author: String,
     at: Timestamp,
@@ -118,6 +118,14 @@ impl Saved {
             at: note.at,
             body,
         })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.body.name
+    }
+
+    pub(crate) fn query(&self) -> &str {
+        &self.body.canonical
     }
 
     fn note(&self) -> Result<Note, Problem> {
@@ -162,7 +170,7 @@ async fn asked(state: &State, shell: &Shell, ask: Ask) -> Result<Asked, Problem>
 }
 
 /// Those that a visitor may see, by name.
-async fn visible(state: &State, visitor: &Visitor) -> Result<Vec<Saved>, Problem> {
+pub(crate) async fn visible(state: &State, visitor: &Visitor) -> Result<Vec<Saved>, Problem> {
     expect_unbound(visitor)?;
     let notes = state
         .store

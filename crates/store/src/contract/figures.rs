@@ -244,6 +244,22 @@ pub(super) async fn too_many_searches_are_told(fixture: &Fixture) {
     testkit::eventually(Duration::from_secs(60), || async {
         matches!(
             fixture.store.page(request.clone()).await,
+    for (containing, limit, apps) in [
+        ("", 9, &["cron", "nginx"][..]),
+        ("NG", 9, &["nginx"]),
+        ("", 1, &["cron"]),
+        ("x_", 9, &[]),
+    ] {
+        assert_eq!(
+            fixture.store.apps(containing, limit).await.unwrap(),
+            apps,
+            "{containing}"
+        );
+    }
+    assert!(matches!(
+        fixture.store.apps("", 0).await,
+        Err(SearchError::Limit(0))
+    ));
             Err(SearchError::Busy(8))
         )
     })

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::StoreError,
-    search::sources::{PEERS_MAX, SourceRow, SourcesRequest},
+    search::sources::{PEERS_MAX, SourceRow, SourcesRequest, holding},
     summary::COUNT_COLUMNS,
 };
 
@@ -56,5 +56,11 @@ impl Postgres {
             }
         }
         Ok(rows.into_values().collect())
+    }
+
+    /// Names of applications that hold a text.
+    pub(crate) async fn apps(&self, containing: &str, generation: u64) -> Result<Vec<String>, StoreError> {
+        let catalogue = self.catalogue(generation).await?;
+        Ok(holding(containing, catalogue.names.apps.iter()))
     }
 }

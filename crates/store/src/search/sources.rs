@@ -4,7 +4,7 @@ use event::Timestamp;
 use query::{Pattern, Query, Term, TextMatch};
 
 use super::{LIMIT_MAX, SearchError};
-use crate::{Kind, Store};
+use crate::{Kind, Store, summary::FOLDED};
 
 /// Hours that a source's row tells of.
 pub const SOURCE_HOURS: usize = 24;
@@ -58,20 +58,30 @@ impl Store {
             Kind::Sqlite(store) => Ok(store.sources(request).await?),
         }
     }
+
+    /// Applications that ever sent and whose names hold `containing`, in any case: the first `limit` by name.
+    ///
+    /// # Errors
+    /// [`SearchError`].
+    pub async fn apps(&self, containing: &str, limit: usize) -> Result<Vec<String>, SearchError> {
+        if !(1..=LIMIT_MAX).contains(&limit) {
+            return Err(SearchError::Limit(limit));
+        }
+        let mut apps = match &*self.kind {
+            Kind::Postgres(store) => store.apps(containing, self.admission.generation()).await?,
+            Kind::Sqlite(store) => store.apps(containing).await?,
+        };
+        apps.retain(|name| !matches!(&**name, "" | FOLDED));
+        apps.truncate(limit);
+        Ok(apps)
+    }
 }
 
 impl SourcesRequest {
     /// The names of the page, of all names.
     pub(crate) fn page<'n>(&self, names: impl Iterator<Item = &'n String>) -> Vec<String> {
-        let term = Term::Message(vec![TextMatch::Contains(Pattern::literal(&self.containing))]);
-        let matcher = Query::from(term).matcher(self.now);
-        let is_meant = |name: &&String| {
-            let is_behind = self.after.as_ref().is_none_or(|after| *name > after);
-            is_behind && super::names::message_holds(&matcher, name)
-        };
-        let mut page: Vec<String> = names.filter(is_meant).cloned().collect();
-        page.sort_unstable();
-        page.dedup();
+        let is_behind = |name: &&String| self.after.as_ref().is_none_or(|after| *name > after);
+        let mut page = holding(&self.containing, names.filter(is_behind));
         page.truncate(self.limit);
         page
     }
@@ -81,6 +91,19 @@ impl SourcesRequest {
         let hour = self.now.as_micros().div_euclid(HOUR_MICROS);
         (hour - SOURCE_HOURS as i64 + 1) * HOUR_MICROS
     }
+}
+
+/// The names that hold a text in any case, in order and each once.
+pub(crate) fn holding<'n>(text: &str, names: impl Iterator<Item = &'n String>) -> Vec<String> {
+    let term = Term::Message(vec![TextMatch::Contains(Pattern::literal(text))]);
+    let matcher = Query::from(term).matcher(Timestamp::from_micros(0));
+    let mut holding: Vec<String> = names
+        .filter(|name| super::names::message_holds(&matcher, name))
+        .cloned()
+        .collect();
+    holding.sort_unstable();
+    holding.dedup();
+    holding
 }
 
 impl SourceRow {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::StoreError,
-    search::sources::{PEERS_MAX, SourceRow, SourcesRequest},
+    search::sources::{PEERS_MAX, SourceRow, SourcesRequest, holding},
     summary::COUNT_COLUMNS,
 };
 
@@ -33,25 +33,42 @@ impl Sqlite {
         })
         .await
     }
+
+    /// Names of applications that hold a text.
+    pub(crate) async fn apps(&self, containing: &str) -> Result<Vec<String>, StoreError> {
+        let (dir, containing) = (self.dir.clone(), containing.to_owned());
+        blocking(move || {
+            let names = names(&dir, "app_name")
+                .or_else(|stop| stop.unless_interrupted(&dir).map(|()| BTreeSet::new()))?;
+            Ok(holding(&containing, names.iter()))
+        })
+        .await
+    }
 }
 
-fn sources(dir: &Path, request: &SourcesRequest) -> Result<Vec<SourceRow>, Stop> {
-    let all = (i64::MIN, i64::MAX);
+/// What ever stood in a column of the catalogue.
+fn names(dir: &Path, column: &str) -> Result<BTreeSet<String>, Stop> {
     let mut names = BTreeSet::new();
+    let sql = format!("SELECT DISTINCT {column} FROM sources");
     each_day(
         dir,
-        all,
+        (i64::MIN, i64::MAX),
         || false,
         |file| {
-            let mut statement = file.conn.prepare("SELECT DISTINCT hostname FROM sources")?;
+            let mut statement = file.conn.prepare(&sql)?;
             for name in statement.query_map((), |row| row.get::<_, String>(0))? {
                 names.insert(name?);
             }
             Ok(())
         },
     )?;
+    Ok(names)
+}
+
+fn sources(dir: &Path, request: &SourcesRequest) -> Result<Vec<SourceRow>, Stop> {
+    let all = (i64::MIN, i64::MAX);
     let mut sources: BTreeMap<String, Source> = request
-        .page(names.iter())
+        .page(names(dir, "hostname")?.iter())
         .into_iter()
         .map(|name| {
             let source = Source {

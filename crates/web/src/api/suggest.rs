@@ -7,13 +7,15 @@ use axum::{
     Json,
     extract::{self, Query},
 };
+use query::{Field, WordField};
 use serde::{Deserialize, Serialize};
-use store::{Selection, SourcesRequest};
+use store::{SearchError, Selection, SourcesRequest};
 use tokio::time::timeout;
 
 use super::asked;
 use crate::{
     problem::Problem,
+    saved::{self, Saved},
     search::{Ask, named, quoted},
     shell::Shell,
     state::State,
@@ -22,9 +24,11 @@ use crate::{
 const BUDGET: Duration = Duration::from_millis(100);
 /// For whoever was told that it takes longer.
 const BUDGET_PATIENT: Duration = Duration::from_secs(2);
-/// Hosts of the catalogue that hold what was typed; those that begin with it are shown.
-const HOSTS_MAX: usize = 200;
+/// Names of the catalogue that hold what was typed; those that begin with it are shown.
+const NAMES_MAX: usize = 200;
 const ITEMS_MAX: usize = 12;
+/// Of them, saved searches.
+const SAVED_MAX: usize = 4;
 
 /// Names that are always there, and what they hold.
 const NAMES: [(&str, &str); 16] = [
@@ -74,7 +78,10 @@ struct Item {
     text: String,
     kind: &'static str,
     n: Option<usize>,
-    note: Option<&'static str>,
+    note: Option<String>,
+    /// Where it takes the place of more than the word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replace: Option<[usize; 2]>,
 }
 
 pub(super) async fn suggest(
@@ -88,6 +95,7 @@ pub(super) async fn suggest(
     let before = String::from_utf16_lossy(units.get(..caret).unwrap_or_default());
     let word = word_before(&before);
     let start = caret - word.encode_utf16().count();
+    let typed = ask.q.clone();
     // What stands there may be half a query; the values come from the range as a whole.
     let range = asked(&state, &shell, ask.with_query("")).await?.request.selection;
     let budget = if form.patient == "1" {
@@ -97,15 +105,42 @@ pub(super) async fn suggest(
     };
     // The catalogue knows no query that a token is bound to.
     let has_catalogue = shell.visitor.bound_query().is_none();
-    let (items, complete) = match word.split_once(':') {
-        Some((name, value)) => values(&state, &range, name, value, budget, has_catalogue).await,
-        None => names(&state, &range, word, budget).await,
+    let of_word = async {
+        match word.split_once(':') {
+            Some((name, value)) => values(&state, &range, name, value, budget, has_catalogue).await,
+            None => names(&state, &range, word, budget).await,
+        }
     };
+    let kept = timeout(budget, kept(&state, &shell, &typed, [0, units.len()]));
+    let ((mut items, is_whole), kept) = tokio::join!(of_word, kept);
+    let complete = is_whole && kept.is_ok();
+    let kept = kept.unwrap_or_default();
+    items.truncate(ITEMS_MAX - kept.len());
+    items.extend(kept);
     Ok(Json(Suggestions {
         replace: [start, caret],
         items,
         complete,
     }))
+}
+
+/// Saved searches whose name or query holds all that is typed so far; one takes the place of it.
+async fn kept(state: &State, shell: &Shell, typed: &str, all: [usize; 2]) -> Vec<Item> {
+    // Whoever may see none is suggested none.
+    let saved = saved::visible(state, &shell.visitor).await.unwrap_or_default();
+    let typed = typed.trim().to_lowercase();
+    let is_meant = |saved: &&Saved| {
+        let holds = |text: &str| text.to_lowercase().contains(&typed);
+        saved.query().trim() != "" && (holds(saved.name()) || holds(saved.query()))
+    };
+    let items = saved.iter().filter(is_meant).map(|saved| Item {
+        text: saved.query().to_owned(),
+        kind: "saved",
+        n: None,
+        note: Some(saved.name().to_owned()),
+        replace: Some(all),
+    });
+    items.take(SAVED_MAX).collect()
 }
 
 /// The word that ends at the caret, without what negates or groups it.
@@ -129,7 +164,8 @@ async fn names(state: &State, range: &Selection, word: &str, budget: Duration) -
             text: format!("{name}{}", if *name == "sd" { "." } else { ":" }),
             kind: "field",
             n: None,
-            note: Some(note),
+            note: Some((*note).to_owned()),
+            replace: None,
         });
     let mut items: Vec<_> = known.collect();
     let seen = timeout(budget, state.store.fields(range, budget)).await;
@@ -144,6 +180,7 @@ async fn names(state: &State, range: &Selection, word: &str, budget: Duration) -
                 kind: "field",
                 n: Some(seen.present),
                 note: None,
+                replace: None,
             })
         });
         items.extend(custom);
@@ -169,15 +206,15 @@ async fn values(
         kind: "value",
         n,
         note: None,
+        replace: None,
     };
-    if field == query::Field::Severity {
+    if field == Field::Severity {
         let fitting = SEVERITIES.iter().filter(|severity| severity.starts_with(&lower));
         return (fitting.map(|severity| item(severity, None)).collect(), true);
     }
-    let is_host = has_catalogue && field == query::Field::Word(query::WordField::Hostname);
-    let hosts = async {
-        if is_host {
-            timeout(budget, hosts(state, value))
+    let known = async {
+        if has_catalogue {
+            timeout(budget, catalogue(state, &field, value))
                 .await
                 .unwrap_or((Vec::new(), false))
         } else {
@@ -185,7 +222,7 @@ async fn values(
         }
     };
     let sample = timeout(budget, state.store.values(range, &field, 1000, budget));
-    let (found, (hosts, is_all)) = tokio::join!(sample, hosts);
+    let (found, (known, is_all)) = tokio::join!(sample, known);
     let is_whole = is_all && matches!(&found, Ok(Ok(found)) if found.complete);
     let frequent = found
         .ok()
@@ -198,29 +235,35 @@ async fn values(
         .filter(|(found, _)| is_meant(found))
         .map(|(found, n)| item(found, Some(*n)))
         .collect();
-    let rare = hosts
+    let rare = known
         .iter()
-        .filter(|host| is_meant(host) && !frequent.iter().any(|(found, _)| found == *host));
-    items.extend(rare.map(|host| item(host, None)));
+        .filter(|name| is_meant(name) && !frequent.iter().any(|(found, _)| found == *name));
+    items.extend(rare.map(|name| item(name, None)));
     items.truncate(ITEMS_MAX);
     (items, is_whole)
 }
 
-/// Hosts that ever sent and whose names hold `value`.
-async fn hosts(state: &State, value: &str) -> (Vec<String>, bool) {
+/// Hosts, or applications, that ever sent and whose names hold `value`; of other fields none.
+async fn catalogue(state: &State, field: &Field, value: &str) -> (Vec<String>, bool) {
+    let found = match field {
+        Field::Word(WordField::Hostname) => hosts(state, value).await,
+        Field::Word(WordField::AppName) => state.store.apps(value, NAMES_MAX).await,
+        _ => Ok(Vec::new()),
+    };
+    let is_known = found.is_ok();
+    (found.unwrap_or_default(), is_known)
+}
+
+async fn hosts(state: &State, value: &str) -> Result<Vec<String>, SearchError> {
     let request = SourcesRequest {
         containing: value.to_owned(),
         after: None,
-        limit: HOSTS_MAX,
+        limit: NAMES_MAX,
         now: event::Timestamp::now(),
     };
-    let found = state.store.sources(&request).await;
-    let is_known = found.is_ok();
-    let names = found.unwrap_or_default().into_iter().map(|row| row.hostname);
-    (
-        names.filter(|name| !matches!(&**name, "" | "*")).collect(),
-        is_known,
-    )
+    let rows = state.store.sources(&request).await?;
+    let names = rows.into_iter().map(|row| row.hostname);
+    Ok(names.filter(|name| !matches!(&**name, "" | "*")).collect())
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Saved searches and short links.
 
 use serde_json::{Value, json};
+use testkit::eventually;
 
 use crate::{
     accounts::{first, invited, post, signed_in, token},
     api::{check, description, schema},
-    browser::{Answer, Pages},
-    data::{event, put},
+    browser::{Answer, DEADLINE, Pages},
+    data::{event, put, put_every},
 };
 
 /// A question of a program that is on this machine.
@@ -191,5 +192,57 @@ async fn a_short_link_finds_the_same_later() {
             .status,
         422
     );
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_saved_and_what_the_catalogue_knows_is_suggested() {
+    let pages = Pages::start().await;
+    let mut old = event("web01", 6, "long ago");
+    old.app_name = Some("nightly-report".into());
+    put_every(&pages.store, 7_200_000_000, vec![old, event("web01", 6, "now")]).await;
+    for (name, q) in [("Night jobs", "app:nightly-report"), ("Doors", "door OR gate")] {
+        let body = json!({ "name": name, "q": q });
+        assert_eq!(call(&pages, "POST", "/api/v1/saved", &body).await.status, 201);
+    }
+    let described = schema(
+        &description(),
+        "/api/v1/suggest",
+        "get",
+        "200",
+        "application/json",
+    );
+    for (q, text, kind, replace) in [
+        ("x+app:NI", "app_name:nightly-report", "value", None),
+        ("night", "app_name:nightly-report", "saved", Some([0, 5])),
+        ("OR+g", "door OR gate", "saved", Some([0, 4])),
+        ("", "door OR gate", "saved", Some([0, 0])),
+    ] {
+        // Slow machines find it a little later.
+        let found = eventually(DEADLINE, || async {
+            let path = format!("/api/v1/suggest?q={q}&range=1h&patient=1");
+            let found = pages.get(&path).await.json();
+            let is_whole = found["complete"] == true;
+            is_whole.then_some(found).ok_or("is not all")
+        })
+        .await;
+        check(&described, &found);
+        let items = found["items"].as_array().expect("is a list");
+        let item = items.iter().find(|item| item["kind"] == kind);
+        let item = item.unwrap_or_else(|| panic!("{q}: {found}"));
+        assert_eq!(
+            item["text"]
+                .as_str()
+                .map(|found| found.replace("app:", "app_name:"))
+                .as_deref(),
+            Some(text),
+            "{q}"
+        );
+        assert_eq!(
+            item.get("replace"),
+            replace.map(|replace| json!(replace)).as_ref(),
+            "{q}"
+        );
+    }
     pages.stop().await;
 }

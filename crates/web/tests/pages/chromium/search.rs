@@ -196,6 +196,15 @@ async fn suggestions_help_and_never_stand_in_the_way() {
         .await;
     browser.press(ESCAPE).await;
     browser.until("document.activeElement.id !== 'q'").await;
+    // What ran before is offered below an empty field, in place of all that is typed.
+    browser.fill("#q", "").await;
+    browser.press(DOWN).await;
+    browser.until(chosen).await;
+    assert_eq!(browser.text("#suggest-0").await, "refused hostname:db07\nrecent");
+    browser.press(ENTER).await;
+    browser
+        .until("document.querySelector('#q').value === 'refused hostname:db07'")
+        .await;
     browser.close().await;
     pages.stop().await;
 }
