@@ -7,6 +7,7 @@ mod event;
 mod export;
 mod facets;
 mod hits;
+mod fields;
 mod mend;
 mod narrow;
 mod page;
@@ -32,6 +33,7 @@ pub(crate) fn routes() -> Router<State> {
     Router::new()
         .route("/search", get(page::page))
         .route("/event/{id}", get(event::page))
+        .route("/search/fields", get(fields::page))
         .route("/event/{id}/context", get(event::context))
         .route("/export", get(export))
 }

@@ -174,6 +174,21 @@ pub(super) async fn fields_and_values_are_counted(fixture: &Fixture) {
         .unwrap();
     assert_eq!((values.sample, values.missing, values.distinct), (3, 1, 2));
     assert_eq!(values.values, [("auth".to_owned(), 2)]);
+    let both = [tags, query::Field::Severity];
+    let counted = fixture
+        .store
+        .values_of_each(&selection(""), &both, 1, time)
+        .await
+        .unwrap();
+    assert_eq!((counted.len(), &counted[0]), (2, &values));
+    assert_eq!(
+        fixture
+            .store
+            .values_of_each(&selection(""), &[], 1, time)
+            .await
+            .unwrap(),
+        []
+    );
     let names = fixture.store.field_names().await.unwrap();
     assert_eq!(
         names,
@@ -229,21 +244,6 @@ pub(super) async fn sources_are_listed(fixture: &Fixture) {
         fixture.store.sources(&request).await,
         Err(SearchError::Limit(0))
     ));
-}
-
-pub(super) async fn too_many_searches_are_told(fixture: &Fixture) {
-    let long = "x".repeat(500);
-    let events: Vec<_> = (0..4000).map(|number| event(NOON - number, &long)).collect();
-    fixture.put(&events).await;
-    let request = SearchRequest {
-        limit: 4000,
-        ..SearchRequest::default()
-    };
-    // Nobody takes what they find, so they do not end.
-    let running: Vec<_> = (0..8).map(|_| fixture.store.search(request.clone())).collect();
-    testkit::eventually(Duration::from_secs(60), || async {
-        matches!(
-            fixture.store.page(request.clone()).await,
     for (containing, limit, apps) in [
         ("", 9, &["cron", "nginx"][..]),
         ("NG", 9, &["nginx"]),
@@ -260,6 +260,21 @@ pub(super) async fn too_many_searches_are_told(fixture: &Fixture) {
         fixture.store.apps("", 0).await,
         Err(SearchError::Limit(0))
     ));
+}
+
+pub(super) async fn too_many_searches_are_told(fixture: &Fixture) {
+    let long = "x".repeat(500);
+    let events: Vec<_> = (0..4000).map(|number| event(NOON - number, &long)).collect();
+    fixture.put(&events).await;
+    let request = SearchRequest {
+        limit: 4000,
+        ..SearchRequest::default()
+    };
+    // Nobody takes what they find, so they do not end.
+    let running: Vec<_> = (0..8).map(|_| fixture.store.search(request.clone())).collect();
+    testkit::eventually(Duration::from_secs(60), || async {
+        matches!(
+            fixture.store.page(request.clone()).await,
             Err(SearchError::Busy(8))
         )
     })

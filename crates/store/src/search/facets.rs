@@ -22,6 +22,9 @@ const FIELDS_MAX: usize = 1000;
 /// Different values of one field that are counted; further ones only add to `distinct`.
 const VALUES_MAX: usize = 10_000;
 
+/// Bytes of different values, of all fields that are counted together; likewise.
+const VALUES_BYTES_MAX: usize = 32 << 20;
+
 /// Bytes of a value that are shown.
 const VALUE_BYTES_MAX: usize = 1024;
 
@@ -138,37 +141,37 @@ impl Store {
         limit: usize,
         budget: Duration,
     ) -> Result<Values, SearchError> {
+        let counted = self
+            .values_of_each(what, std::slice::from_ref(field), limit, budget)
+            .await?;
+        Ok(counted.into_iter().next().expect("one for each field"))
+    }
+
+    /// The same of several fields, in their order, by one look at the events.
+    ///
+    /// # Errors
+    /// [`SearchError`].
+    pub async fn values_of_each(
+        &self,
+        what: &Selection,
+        fields: &[Field],
+        limit: usize,
+        budget: Duration,
+    ) -> Result<Vec<Values>, SearchError> {
         let hasher = RandomState::new();
-        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        let mut all: HashSet<u64> = HashSet::new();
-        let mut missing = 0;
+        let mut counting: Vec<_> = fields.iter().map(|_| Counting::default()).collect();
+        let mut bytes_left = VALUES_BYTES_MAX;
         let (sample, complete) = self
             .each_newest(what, SAMPLE_MAX, budget, |row| {
-                let values: HashSet<_> = field.values(&row.event).into_iter().collect();
-                missing += usize::from(values.is_empty());
-                for value in values {
-                    all.insert(hasher.hash_one(&value));
-                    let shown = value
-                        .get(..value.floor_char_boundary(VALUE_BYTES_MAX))
-                        .unwrap_or(&value);
-                    if let Some(count) = counts.get_mut(shown) {
-                        *count += 1;
-                    } else if counts.len() < VALUES_MAX {
-                        counts.insert(shown.to_owned(), 1);
-                    }
+                for (field, counting) in fields.iter().zip(&mut counting) {
+                    counting.see(field, row, &hasher, &mut bytes_left);
                 }
             })
             .await?;
-        let mut values: Vec<_> = counts.into_iter().collect();
-        values.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        values.truncate(limit);
-        Ok(Values {
-            sample,
-            complete,
-            missing,
-            distinct: all.len(),
-            values,
-        })
+        let values = counting
+            .into_iter()
+            .map(|counted| counted.end(sample, complete, limit));
+        Ok(values.collect())
     }
 
     /// Custom fields of recent events, for [`query::Options::fields`]; kept for a minute.
@@ -224,6 +227,46 @@ impl Store {
             }
         }
         Err(StoreError::Closed.into())
+    }
+}
+
+/// The values of one field, as far as they were seen.
+#[derive(Debug, Default)]
+struct Counting {
+    counts: BTreeMap<String, usize>,
+    all: HashSet<u64>,
+    missing: usize,
+}
+
+impl Counting {
+    fn see(&mut self, field: &Field, row: &StoredEvent, hasher: &RandomState, bytes_left: &mut usize) {
+        let values: HashSet<_> = field.values(&row.event).into_iter().collect();
+        self.missing += usize::from(values.is_empty());
+        for value in values {
+            self.all.insert(hasher.hash_one(&value));
+            let shown = value
+                .get(..value.floor_char_boundary(VALUE_BYTES_MAX))
+                .unwrap_or(&value);
+            if let Some(count) = self.counts.get_mut(shown) {
+                *count += 1;
+            } else if self.counts.len() < VALUES_MAX && shown.len() <= *bytes_left {
+                *bytes_left -= shown.len();
+                self.counts.insert(shown.to_owned(), 1);
+            }
+        }
+    }
+
+    fn end(self, sample: usize, complete: bool, limit: usize) -> Values {
+        let mut values: Vec<_> = self.counts.into_iter().collect();
+        values.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        values.truncate(limit);
+        Values {
+            sample,
+            complete,
+            missing: self.missing,
+            distinct: self.all.len(),
+            values,
+        }
     }
 }
 

@@ -33,7 +33,8 @@ struct List<'a> {
     is_whole: bool,
     is_sample: bool,
     problem: Option<&'a Problem>,
-    search: String,
+    /// The same search, for the other views.
+    params: String,
 }
 
 struct Row {
@@ -96,7 +97,7 @@ pub(super) async fn page(
     let kept = ask.whole();
     let view = List {
         shell,
-        search: kept.href(),
+        params: kept.to_params(),
         ask: &kept,
         rows: Vec::new(),
         sample: String::new(),

@@ -78,11 +78,12 @@ impl Facets {
 
 async fn counted(state: &State, asked: &Asked) -> Result<(Fields, Vec<(Field, bool, Values)>), Problem> {
     let what = &asked.request.selection;
-    let mut counted = Vec::new();
-    for (field, is_open) in usual() {
-        let values = state.store.values(what, &field, VALUES, BUDGET).await?;
-        counted.push((field, is_open, values));
-    }
+    let (names, are_open): (Vec<_>, Vec<_>) = usual().into_iter().unzip();
+    let values = state.store.values_of_each(what, &names, VALUES, BUDGET).await?;
+    let named = names.into_iter().zip(are_open).zip(values);
+    let counted = named
+        .map(|((field, is_open), values)| (field, is_open, values))
+        .collect();
     let fields = state.store.fields(what, BUDGET).await?;
     Ok((fields, counted))
 }
@@ -131,7 +132,7 @@ fn facet(field: &Field, is_open: bool, values: Values, narrowing: &Narrowing) ->
     }
 }
 
-fn share(part: usize, whole: usize) -> String {
+pub(super) fn share(part: usize, whole: usize) -> String {
     match (part * 100).checked_div(whole) {
         None => String::new(),
         Some(0) => "<1 %".to_owned(),

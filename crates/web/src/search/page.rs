@@ -7,9 +7,10 @@ use askama::Template;
 use axum::{
     extract::{self, Query},
     http::{StatusCode, header},
-    response::{Html, IntoResponse, Response},
+    response::{Html, IntoResponse, Redirect, Response},
 };
 use bytes::Bytes;
+use serde::Deserialize;
 use store::{Cursor, End, Found, StoredEvent};
 
 use super::{
@@ -168,11 +169,23 @@ struct Empty {
 
 #[derive(Template)]
 #[template(path = "search/progress.html")]
+/// `view=patterns` and `view=fields` are pages of their own.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct View {
+    view: String,
+}
+
 struct Progress {
     to: String,
     matched: u64,
 }
+    Query(view): Query<View>,
 
+    if matches!(&*view.view, "patterns" | "fields") {
+        let path = format!("/search/{}?{}", view.view, ask.whole().to_params());
+        return Ok(Redirect::to(&path).into_response());
+    }
 pub(super) async fn page(
     extract::State(state): extract::State<State>,
     shell: Shell,

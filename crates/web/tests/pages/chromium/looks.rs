@@ -42,6 +42,7 @@ async fn filled() -> (Pages, Vec<String>) {
         format!("/event/{}", ids[2]),
         format!("/event/{}/context", ids[0]),
         "/search/patterns".to_owned(),
+        "/search/fields".to_owned(),
         "/tail".to_owned(),
         "/pipeline".to_owned(),
         "/pipeline?open=queue%3Aparser".to_owned(),
