@@ -34,6 +34,12 @@ async fn filled() -> (Pages, Vec<String>) {
         b"<script>alert(1)</script>\x00\xff",
     )
     .await;
+    let csrf = pages.get("/saved").await.csrf().to_owned();
+    let long = "a+phrase+that+is+long+OR+".repeat(10);
+    let form = format!(
+        "csrf={csrf}&q={long}x&name=A+name+of+some+length&shared=1&from=2026-11-20T00%3A00%3A00Z&to=2026-11-21T00%3A00%3A00Z"
+    );
+    assert_eq!(pages.post("/saved", &[], &form).await.status, 303);
     let paths = [
         "/search".to_owned(),
         format!("/search?q=x&at={}", ids[2]),
@@ -103,6 +109,12 @@ async fn nothing_is_wider_than_a_narrow_screen() {
             browser.open(path).await;
             let wider = browser.run_async(WIDER).await;
             assert_eq!(wider, serde_json::json!([]), "{width} px, {path}");
+            let is_wider = "[...document.querySelectorAll('.stacked')].some((t) => t.scrollWidth > t.parentElement.clientWidth)";
+            assert_eq!(
+                browser.run(&format!("return {is_wider}")).await,
+                false,
+                "{width} px, a table of {path}"
+            );
             expect_quiet(&browser, path).await;
         }
     }
