@@ -3,11 +3,12 @@
 mod ask;
 mod chart;
 mod columns;
+mod empty;
 mod event;
 mod export;
 mod facets;
-mod hits;
 mod fields;
+mod hits;
 mod mend;
 mod narrow;
 mod page;
@@ -32,8 +33,8 @@ pub(crate) use self::{
 pub(crate) fn routes() -> Router<State> {
     Router::new()
         .route("/search", get(page::page))
-        .route("/event/{id}", get(event::page))
         .route("/search/fields", get(fields::page))
+        .route("/event/{id}", get(event::page))
         .route("/event/{id}/context", get(event::context))
         .route("/export", get(export))
 }

@@ -17,6 +17,7 @@ use super::{
     ask::{Ask, Asked, Reading},
     chart,
     columns::{self, Column},
+    empty::{Empty, empty},
     event, facets, field_names,
     mend::{Mistake, without},
     row::{Drawing, Opened},
@@ -31,7 +32,7 @@ use crate::{
     time,
 };
 
-const RANGES: [(&str, &str); 9] = [
+pub(super) const RANGES: [(&str, &str); 9] = [
     ("5m", "Last 5 minutes"),
     ("15m", "Last 15 minutes"),
     ("1h", "Last hour"),
@@ -161,14 +162,13 @@ struct Partial {
     href: Option<String>,
 }
 
-/// What may help when nothing is found.
-struct Empty {
-    wider: Vec<(&'static str, String)>,
-    without: Vec<(String, String)>,
-}
-
 #[derive(Template)]
 #[template(path = "search/progress.html")]
+struct Progress {
+    to: String,
+    matched: u64,
+}
+
 /// `view=patterns` and `view=fields` are pages of their own.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -176,21 +176,16 @@ pub(super) struct View {
     view: String,
 }
 
-struct Progress {
-    to: String,
-    matched: u64,
-}
-    Query(view): Query<View>,
-
-    if matches!(&*view.view, "patterns" | "fields") {
-        let path = format!("/search/{}?{}", view.view, ask.whole().to_params());
-        return Ok(Redirect::to(&path).into_response());
-    }
 pub(super) async fn page(
     extract::State(state): extract::State<State>,
     shell: Shell,
     Query(ask): Query<Ask>,
+    Query(view): Query<View>,
 ) -> Result<Response, Problem> {
+    if matches!(&*view.view, "patterns" | "fields") {
+        let path = format!("/search/{}?{}", view.view, ask.whole().to_params());
+        return Ok(Redirect::to(&path).into_response());
+    }
     let shell = shell.titled("Search", "/search");
     let fields = field_names(&state).await;
     let asked = match ask.clone().read(&Reading::new(&state.settings, &shell, fields)) {
@@ -261,7 +256,7 @@ impl Writing<'_> {
         let started = Instant::now();
         let mut outcome = self.rows().await;
         outcome.took_ms = started.elapsed().as_millis();
-        self.push(&self.foot(&outcome)).await;
+        self.push(&self.foot(&outcome).await).await;
         // The shape must not hold back the rows, and what is frequent must not hold back the shape.
         let shape = async {
             let shape = chart::Shape::of(self.state, self.asked).await;
@@ -337,7 +332,7 @@ impl Writing<'_> {
         Some(event::opened(&stored, self.asked))
     }
 
-    fn foot<'b>(&self, outcome: &'b Outcome) -> Foot<'b> {
+    async fn foot<'b>(&self, outcome: &'b Outcome) -> Foot<'b> {
         let ask = &self.asked.ask;
         let more = outcome.end.is_some_and(|end| end.next.is_some() && end.complete);
         let has_newer = if self.asked.is_back {
@@ -374,29 +369,11 @@ impl Writing<'_> {
             older,
             partial,
             failure: outcome.failure.as_ref(),
-            empty: is_empty.then(|| self.empty()),
-        }
-    }
-
-    fn empty(&self) -> Empty {
-        let ask = &self.asked.ask;
-        let wider = RANGES.iter().rev().take(3).rev();
-        let chips = &self.asked.parsed.chips;
-        Empty {
-            wider: wider
-                .map(|(range, name)| (*name, ask.last(range).href()))
-                .collect(),
-            without: chips
-                .iter()
-                .filter(|_| chips.len() > 1)
-                .take(8)
-                .map(|chip| {
-                    (
-                        chip.label.clone(),
-                        ask.with_query(without(&ask.q, chip.span)).href(),
-                    )
-                })
-                .collect(),
+            empty: if is_empty {
+                Some(empty(self.state, self.shell, self.asked).await)
+            } else {
+                None
+            },
         }
     }
 }
