@@ -43,6 +43,7 @@ const ASSETS: &[Asset] = &[
     asset!("suggest.js", JS),
     asset!("tail.js", JS),
     asset!("pipeline.js", JS),
+    asset!("sources.js", JS),
     // Of its npm package, as it is.
     asset!("uplot/uPlot.iife.min.js", JS),
     asset!("uplot/uPlot.min.css", CSS),

@@ -26,6 +26,9 @@ use crate::{
     time,
 };
 
+/// Usual gaps are told from the hours of a day.
+const LEARNING_MICROS: i64 = 86_400_000_000;
+
 /// Rows of one source's page.
 const LINES: usize = 20;
 
@@ -112,6 +115,14 @@ impl List<'_> {
 
     fn since(&self, source: &Judged) -> String {
         time::show(source.row.first_seen, &self.shell.preferences.zone, "%Y-%m-%d")
+    }
+
+    /// How long ago the first of all was seen, while that is less than a day.
+    fn learning(&self) -> Option<String> {
+        let sources = self.listed.sources.iter().filter(|source| source.is_seen);
+        let first = sources.map(|source| source.row.first_seen).min()?;
+        let age = event::Timestamp::now().as_micros() - first.as_micros();
+        (self.listed.is_whole && self.params.q.is_empty() && age < LEARNING_MICROS).then(|| time::rough(age))
     }
 
     fn drops(&self) -> Vec<(String, f64)> {

@@ -42,6 +42,7 @@ async fn who_sends_is_listed_and_names_are_no_markup() {
         "{}",
         page.body
     );
+    assert!(page.body.contains("Learning for "), "{}", page.body);
     let silent = pages.get("/api/v1/sources?state=silent").await.json();
     assert_eq!(silent["n"], 0);
     assert_eq!(pages.get("/api/v1/sources?state=sleepy").await.status, 400);

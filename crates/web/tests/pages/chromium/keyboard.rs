@@ -176,3 +176,26 @@ async fn keys_narrow_to_the_value_that_has_the_focus() {
     browser.close().await;
     pages.stop().await;
 }
+
+#[tokio::test]
+async fn sources_are_walked_by_keys() {
+    let pages = Pages::start().await;
+    put(
+        &pages.store,
+        vec![event("db07", 6, "one"), event("web01", 6, "two")],
+    )
+    .await;
+    let browser = Chromium::start(&pages).await;
+    browser.open("/sources").await;
+    browser.press("jj").await;
+    browser.press(ENTER).await;
+    browser.until("location.pathname === '/sources/web01'").await;
+    browser.until("document.readyState === 'complete'").await;
+    browser.press("m").await;
+    assert_eq!(browser.run("return document.activeElement.name").await, "for");
+    browser.open("/sources").await;
+    browser.press("s").await;
+    browser.until("location.search === '?q=&state=silent'").await;
+    browser.close().await;
+    pages.stop().await;
+}
