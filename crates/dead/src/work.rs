@@ -64,6 +64,13 @@ pub enum Reply {
     Letter(Box<Record>),
     /// So many are about to be dropped.
     Found(u64),
+    /// How far putting back is.
+    Done {
+        /// Letters that went back.
+        done: u64,
+        /// And that stay.
+        failed: u64,
+    },
     /// Something went wrong with one of them, which stays what it is.
     Problem {
         /// Its id.
@@ -222,6 +229,8 @@ async fn requeue(broker: &Broker, selection: &Selection, replies: &Replies) -> R
         }
         walk.browser.remove(&safe).await?;
         end.done += safe.len() as u64;
+        let (done, failed) = (end.done, end.failed);
+        tell(replies, Reply::Done { done, failed }).await?;
     }
     if end.failed > 0 && walk.browser.seen() < walk.browser.total() {
         // What was not tried is not held by anybody.

@@ -72,9 +72,10 @@ export function onKeys(more, words) {
 
 addEventListener("keydown", (event) => {
   if (root.dataset.keys !== "on" || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.closest?.("input, textarea, select, dialog")) return;
+  if (event.target.closest?.("input:not([type=checkbox]), textarea, select, dialog")) return;
   // These keys press what has the focus.
   if (/^( |Enter)$/.test(event.key) && event.target.closest?.("a, button, summary")) return;
+  if (event.key === " " && event.target.closest?.("input")) return;
   let act = acts[event.key];
   if (isGoing) {
     isGoing = false;

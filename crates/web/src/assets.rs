@@ -43,6 +43,7 @@ const ASSETS: &[Asset] = &[
     asset!("suggest.js", JS),
     asset!("tail.js", JS),
     asset!("pipeline.js", JS),
+    asset!("dead.js", JS),
     asset!("sources.js", JS),
     // Of its npm package, as it is.
     asset!("uplot/uPlot.iife.min.js", JS),
@@ -101,6 +102,8 @@ mod tests {
     fn what_browsers_load_stays_small() {
         let js = bytes(|asset| asset.kind == JS && !asset.path.starts_with("uplot/"));
         assert!(js <= 92 * 1024, "JavaScript of ours has {js} bytes");
+        let dead = bytes(|asset| asset.path == "dead.js");
+        assert!(dead <= 8 * 1024, "dead.js has {dead} bytes");
         let css = bytes(|asset| asset.path == "app.css");
         assert!(css <= 24 * 1024, "app.css has {css} bytes");
     }

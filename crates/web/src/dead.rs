@@ -6,10 +6,13 @@ mod act;
 mod api;
 mod audit;
 mod desk;
+mod diff;
 mod edit;
+mod form;
 mod group;
 mod hold;
 mod page;
+mod progress;
 
 use axum::{
     Router,
@@ -25,10 +28,10 @@ pub(crate) fn routes() -> Router<State> {
         .route("/dead-letters/audit", get(audit::page))
         .route("/dead-letters/{id}", get(page::letter))
         .route("/dead-letters/edit", post(edit::edit))
-        .route("/dead-letters/hold", post(act::hold_form))
-        .route("/dead-letters/release", post(act::release_form))
-        .route("/dead-letters/requeue", post(act::requeue_form))
-        .route("/dead-letters/discard", post(act::discard_form))
+        .route("/dead-letters/hold", post(form::hold))
+        .route("/dead-letters/release", post(form::release))
+        .route("/dead-letters/requeue", post(form::requeue))
+        .route("/dead-letters/discard", post(form::discard))
         .route("/api/v1/dead-letters", get(api::letters))
         .route("/api/v1/dead-letters/groups", get(api::groups))
         .route("/api/v1/dead-letters/export", get(api::export))

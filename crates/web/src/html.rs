@@ -15,19 +15,28 @@ impl Html {
 
     /// The same with these byte ranges, which are in order and apart, marked as what was searched for.
     pub(crate) fn marked(text: &str, hits: &[(usize, usize)]) -> Self {
+        Self::with_marks(text, hits, Breaks::Drawn)
+    }
+
+    /// `text` with its line breaks, and ranges marked in the same way.
+    pub(crate) fn block_marked(text: &str, hits: &[(usize, usize)]) -> Self {
+        Self::with_marks(text, hits, Breaks::Kept)
+    }
+
+    fn with_marks(text: &str, hits: &[(usize, usize)], breaks: Breaks) -> Self {
         let mut html = String::with_capacity(text.len() + text.len() / 8);
         let mut at = 0;
         for &(start, end) in hits {
             let (Some(before), Some(hit)) = (text.get(at..start), text.get(start..end)) else {
                 continue;
             };
-            write(&mut html, before, Breaks::Drawn);
+            write(&mut html, before, breaks);
             html.push_str("<mark>");
-            write(&mut html, hit, Breaks::Drawn);
+            write(&mut html, hit, breaks);
             html.push_str("</mark>");
             at = end;
         }
-        write(&mut html, text.get(at..).unwrap_or_default(), Breaks::Drawn);
+        write(&mut html, text.get(at..).unwrap_or_default(), breaks);
         Self(html)
     }
 
@@ -106,7 +115,7 @@ fn without_escape_sequence(text: &str) -> Option<&str> {
 }
 
 /// Control characters, and those that have no width or change the direction of what stands around them.
-fn is_unseen(char: char) -> bool {
+pub(crate) fn is_unseen(char: char) -> bool {
     char.is_control()
         || matches!(char,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'

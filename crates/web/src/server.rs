@@ -111,7 +111,7 @@ impl Server {
         let _hub = AbortOnDropHandle::new(tokio::spawn(hub.run(broker, stop)));
         state.begin().await;
         let health = ctx.health.component(STAGE);
-        let stop = state.stop.clone();
+        let (stop, desk) = (state.stop.clone(), state.desk.clone());
         let slots = Arc::new(Semaphore::new(self.settings.connections_max));
         let router = router(state);
         let mut connections = JoinSet::new();
@@ -141,7 +141,10 @@ impl Server {
             }
         }
         drop(listener);
-        let finish = async { while connections.join_next().await.is_some() {} };
+        let finish = async {
+            while connections.join_next().await.is_some() {}
+            desk.finish().await;
+        };
         if timeout(ctx.grace, finish).await.is_err() {
             tracing::info!("answers cut off at the end of the grace");
         }

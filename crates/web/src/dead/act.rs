@@ -4,12 +4,11 @@
 use std::collections::BTreeMap;
 
 use ::dead::{Record, Selection};
-use askama::Template;
 use axum::{
     Json,
-    extract::{Form, State as Extract},
+    extract::State as Extract,
     http::StatusCode,
-    response::{Html, Redirect},
+    response::{IntoResponse, Response},
 };
 use broker::QueueName;
 use serde::{Deserialize, Serialize};
@@ -20,6 +19,7 @@ use super::{
     desk::Done,
     group::Which,
     hold::{self, Holds},
+    progress::{Progress, followed},
 };
 use crate::{problem::Problem, shell::Shell, state::State};
 
@@ -29,32 +29,34 @@ const QUEUE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 const PROBLEMS_MAX: usize = 100;
 const WHY_BYTES_MAX: usize = 500;
 /// More than these are discarded only when their number is typed.
-const TYPED_FROM: usize = 100;
+pub(super) const TYPED_FROM: usize = 100;
 
 /// What a form, or a program, wants.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Order {
-    /// Of a program: these letters.
-    ids: Vec<String>,
+    /// Only these letters.
+    pub(super) ids: Vec<String>,
     /// Of a program: those of a group.
     group: Option<Which>,
-    stage: String,
-    reason: String,
-    fingerprint: String,
-    q: String,
-    id: String,
+    pub(super) stage: String,
+    pub(super) reason: String,
+    pub(super) fingerprint: String,
+    pub(super) q: String,
+    pub(super) id: String,
     /// Of a program.
     dry_run: bool,
+    /// Of a program: it wants to hear how far it is.
+    progress: bool,
     /// Of a form: `go` after the trial.
-    step: String,
-    why: String,
+    pub(super) step: String,
+    pub(super) why: String,
     /// How many they are, as it was typed.
-    count: String,
+    pub(super) count: String,
 }
 
 impl Order {
-    fn which(&self) -> Which {
+    pub(super) fn which(&self) -> Which {
         self.group.clone().unwrap_or_else(|| Which {
             stage: self.stage.clone(),
             reason: self.reason.clone(),
@@ -65,7 +67,7 @@ impl Order {
     }
 
     /// The letters that are meant and that nobody holds, and how many are held.
-    async fn letters(&self, state: &State) -> Result<Meant, Problem> {
+    pub(super) async fn letters(&self, state: &State) -> Result<Meant, Problem> {
         let letters = self.found(state).await?;
         let holds = Holds::load(state).await?;
         let (held, letters): (Vec<_>, Vec<_>) =
@@ -92,6 +94,18 @@ impl Order {
             return Err(Problem::bad_request(
                 "reason",
                 format!("Say why in at most {WHY_BYTES_MAX} bytes: it is recorded with each letter."),
+            ));
+        }
+        Ok(why)
+    }
+
+    /// Why so many are discarded.
+    fn check_discard(&self, count: usize) -> Result<&str, Problem> {
+        let why = self.checked_why()?;
+        if (count > TYPED_FROM || !self.count.is_empty()) && self.count.trim() != count.to_string() {
+            return Err(Problem::bad_request(
+                "count",
+                format!("There are {count} letters. Type their number to discard them."),
             ));
         }
         Ok(why)
@@ -148,10 +162,10 @@ impl Order {
 }
 
 /// Letters that something can be done with.
-struct Meant {
-    letters: Vec<Record>,
+pub(super) struct Meant {
+    pub(super) letters: Vec<Record>,
     /// So many are passed over.
-    held: usize,
+    pub(super) held: usize,
 }
 
 /// By their ids. There is at least one: no ids would mean all letters.
@@ -200,7 +214,7 @@ fn target(record: &Record) -> Result<String, String> {
     }
 }
 
-async fn try_out(state: &State, letters: &[Record]) -> Trial {
+pub(super) async fn try_out(state: &State, letters: &[Record]) -> Trial {
     let mut trial = Trial::default();
     let mut targets: BTreeMap<String, Vec<&Record>> = BTreeMap::new();
     for record in letters {
@@ -242,15 +256,15 @@ fn failure(record: &Record, why: String) -> Failure {
 }
 
 /// What was done.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Outcome {
-    done: u64,
-    failed: u64,
-    problems: Vec<Failure>,
+    pub(super) done: u64,
+    pub(super) failed: u64,
+    pub(super) problems: Vec<Failure>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    recorded_in: Option<String>,
+    pub(super) recorded_in: Option<String>,
     /// Whether the list of acts has it.
-    is_listed: bool,
+    pub(super) is_listed: bool,
 }
 
 impl From<Done> for Outcome {
@@ -267,13 +281,14 @@ impl From<Done> for Outcome {
 }
 
 /// Puts letters back, and writes it down.
-async fn put_back(
+pub(super) async fn put_back(
     state: &State,
     shell: &Shell,
     order: &Order,
     letters: &[Record],
+    progress: &Progress,
 ) -> Result<Outcome, Problem> {
-    let done = state.desk.requeue(selection(letters)).await?;
+    let done = state.desk.requeue(selection(letters), progress).await?;
     let act = order.act("requeue", letters, done.end.done, done.end.failed);
     Ok(Outcome {
         is_listed: audit::note(state, &shell.visitor.author(), act).await,
@@ -281,54 +296,56 @@ async fn put_back(
     })
 }
 
-/// An answer to a program.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub(super) enum Answer {
-    Trial(Trial),
-    Outcome(Outcome),
-}
-
+/// How letters are put back, or what would become of them.
 pub(super) async fn requeue(
     Extract(state): Extract<State>,
     shell: Shell,
     Json(order): Json<Order>,
-) -> Result<Json<Answer>, Problem> {
+) -> Result<Response, Problem> {
     let letters = order.letters(&state).await?.letters;
     if order.dry_run {
-        return Ok(Json(Answer::Trial(try_out(&state, &letters).await)));
+        return Ok(Json(try_out(&state, &letters).await).into_response());
     }
-    let outcome = put_back(&state, &shell, &order, &letters).await?;
-    Ok(Json(Answer::Outcome(outcome)))
+    if order.progress {
+        let ids = selection(&letters).ids;
+        let of = state.clone();
+        return Ok(followed(&of, letters.len(), ids, async move |progress| {
+            put_back(&state, &shell, &order, &letters, &progress).await
+        }));
+    }
+    let outcome = put_back(&state, &shell, &order, &letters, &Progress::unheard()).await?;
+    Ok(Json(outcome).into_response())
 }
 
 pub(super) async fn discard(
     Extract(state): Extract<State>,
     shell: Shell,
     Json(order): Json<Order>,
-) -> Result<Json<Outcome>, Problem> {
+) -> Result<Response, Problem> {
     let letters = order.letters(&state).await?.letters;
-    Ok(Json(drop_all(&state, &shell, &order, &letters).await?))
+    if order.progress {
+        order.check_discard(letters.len())?;
+        let of = state.clone();
+        return Ok(followed(&of, letters.len(), Vec::new(), async move |progress| {
+            drop_all(&state, &shell, &order, &letters, &progress).await
+        }));
+    }
+    let outcome = drop_all(&state, &shell, &order, &letters, &Progress::unheard()).await?;
+    Ok(Json(outcome).into_response())
 }
 
-async fn drop_all(
+pub(super) async fn drop_all(
     state: &State,
     shell: &Shell,
     order: &Order,
     letters: &[Record],
+    progress: &Progress,
 ) -> Result<Outcome, Problem> {
-    let why = order.checked_why()?;
-    let count = letters.len();
-    if (count > TYPED_FROM || !order.count.is_empty()) && order.count.trim() != count.to_string() {
-        return Err(Problem::bad_request(
-            "count",
-            format!("There are {count} letters. Type their number to discard them."),
-        ));
-    }
+    let (why, count) = (order.check_discard(letters.len())?, letters.len() as u64);
     let who = format!("{} (web)", shell.visitor.name());
     let done = state
         .desk
-        .discard(selection(letters), who, why.to_owned(), count as u64)
+        .discard(selection(letters), who, why.to_owned(), count, progress)
         .await?;
     let act = order.act("discard", letters, done.end.done, done.end.failed);
     Ok(Outcome {
@@ -344,7 +361,7 @@ pub(super) struct Handled {
     is_listed: bool,
 }
 
-async fn hold_all(state: &State, shell: &Shell, order: &Order) -> Result<Handled, Problem> {
+pub(super) async fn hold_all(state: &State, shell: &Shell, order: &Order) -> Result<Handled, Problem> {
     let (why, author) = (order.checked_why()?, shell.visitor.author());
     let letters = order.found(state).await?;
     let done = hold::hold(state, &letters, &author, why).await?;
@@ -355,7 +372,7 @@ async fn hold_all(state: &State, shell: &Shell, order: &Order) -> Result<Handled
     })
 }
 
-async fn release_all(state: &State, shell: &Shell, order: &Order) -> Result<Handled, Problem> {
+pub(super) async fn release_all(state: &State, shell: &Shell, order: &Order) -> Result<Handled, Problem> {
     let letters = order.found(state).await?;
     let done = hold::release(state, &letters).await?;
     let act = order.act("release", &letters, done, 0);
@@ -379,109 +396,6 @@ pub(super) async fn release(
     Json(order): Json<Order>,
 ) -> Result<Json<Handled>, Problem> {
     Ok(Json(release_all(&state, &shell, &order).await?))
-}
-
-/// Back to where the form was.
-fn back(order: &Order) -> Redirect {
-    if order.id.is_empty() {
-        Redirect::to(&format!("/dead-letters?{}", order.which().params()))
-    } else {
-        let id: String = form_urlencoded::byte_serialize(order.id.as_bytes()).collect();
-        Redirect::to(&format!("/dead-letters/{id}"))
-    }
-}
-
-pub(super) async fn hold_form(
-    Extract(state): Extract<State>,
-    shell: Shell,
-    Form(order): Form<Order>,
-) -> Result<Redirect, Problem> {
-    hold_all(&state, &shell, &order).await?;
-    Ok(back(&order))
-}
-
-pub(super) async fn release_form(
-    Extract(state): Extract<State>,
-    shell: Shell,
-    Form(order): Form<Order>,
-) -> Result<Redirect, Problem> {
-    release_all(&state, &shell, &order).await?;
-    Ok(back(&order))
-}
-
-#[derive(Template)]
-#[template(path = "dead/act.html")]
-struct Page<'a> {
-    shell: &'a Shell,
-    what: &'static str,
-    which: &'a Which,
-    count: usize,
-    /// So many of them are held, and not meant.
-    held: usize,
-    trial: Option<Trial>,
-    outcome: Option<Outcome>,
-}
-
-impl Page<'_> {
-    fn is_requeue(&self) -> bool {
-        self.what == "requeue"
-    }
-
-    const fn is_typed(&self) -> bool {
-        self.count > TYPED_FROM
-    }
-
-    fn answer(&self) -> Result<Html<String>, Problem> {
-        Ok(Html(self.render().map_err(Problem::internal)?))
-    }
-}
-
-/// The trial first, and with `step=go` the act.
-pub(super) async fn requeue_form(
-    Extract(state): Extract<State>,
-    shell: Shell,
-    Form(order): Form<Order>,
-) -> Result<Html<String>, Problem> {
-    let Meant { letters, held } = order.letters(&state).await?;
-    let (trial, outcome) = if order.step == "go" {
-        (None, Some(put_back(&state, &shell, &order, &letters).await?))
-    } else {
-        (Some(try_out(&state, &letters).await), None)
-    };
-    Page {
-        shell: &shell.titled("Put back – Dead letters", "/dead-letters"),
-        what: "requeue",
-        which: &order.which(),
-        count: letters.len(),
-        held,
-        trial,
-        outcome,
-    }
-    .answer()
-}
-
-/// The question first, and with `step=go` the act.
-pub(super) async fn discard_form(
-    Extract(state): Extract<State>,
-    shell: Shell,
-    Form(order): Form<Order>,
-) -> Result<Html<String>, Problem> {
-    let Meant { letters, held } = order.letters(&state).await?;
-    let outcome = if order.step == "go" {
-        Some(drop_all(&state, &shell, &order, &letters).await?)
-    } else {
-        None
-    };
-    Page {
-        shell: &shell.titled("Discard – Dead letters", "/dead-letters"),
-        what: "discard",
-        which: &order.which(),
-        count: letters.len(),
-        held,
-        trial: None,
-        outcome,
-    }
-    .answer()
 }
 
 #[cfg(test)]

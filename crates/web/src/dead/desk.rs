@@ -14,15 +14,16 @@ use tokio::{
     sync::{Mutex, OwnedMutexGuard, mpsc},
     time::timeout,
 };
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use super::progress::Progress;
 use crate::problem::Problem;
 
 /// Letters that a look shows; of more, the oldest. They are in memory, each without its body.
 pub(super) const LETTERS_MAX: usize = 5000;
 /// A look that is not older is not made again.
 const FRESH: Duration = Duration::from_secs(3);
-/// How long a look or an act may take.
+/// How long a look or an act may take to its next step.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long one waits for those before.
 const TURN_PATIENCE: Duration = Duration::from_secs(15);
@@ -33,6 +34,8 @@ pub(crate) struct Desk {
     broker: Broker,
     data_dir: PathBuf,
     last: Arc<Mutex<Remembered>>,
+    /// Acts that nobody needs to wait for.
+    tasks: TaskTracker,
 }
 
 /// What a look saw.
@@ -65,7 +68,19 @@ impl Desk {
             broker,
             data_dir,
             last: Arc::default(),
+            tasks: TaskTracker::new(),
         }
+    }
+
+    /// Goes on with an act when whoever wanted it is gone.
+    pub(super) fn spawn(&self, act: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(act);
+    }
+
+    /// Until all acts are over; no others begin.
+    pub(crate) async fn finish(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 
     pub(super) const fn broker(&self) -> &Broker {
@@ -96,7 +111,11 @@ impl Desk {
                     look.missing = end.missing;
                     break;
                 }
-                Reply::Seen(_) | Reply::Found(_) | Reply::Problem { .. } | Reply::Failed(_) => {}
+                Reply::Seen(_)
+                | Reply::Found(_)
+                | Reply::Done { .. }
+                | Reply::Problem { .. }
+                | Reply::Failed(_) => {}
             }
         }
         work.finish().await;
@@ -145,8 +164,8 @@ impl Desk {
     }
 
     /// Puts letters back to where they came from.
-    pub(super) async fn requeue(&self, selection: Selection) -> Result<Done, Problem> {
-        self.act(Request::Requeue { selection }, None).await
+    pub(super) async fn requeue(&self, selection: Selection, progress: &Progress) -> Result<Done, Problem> {
+        self.act(Request::Requeue { selection }, None, progress).await
     }
 
     /// Drops letters for good, if they are as many as `expected`.
@@ -156,16 +175,22 @@ impl Desk {
         who: String,
         why: String,
         expected: u64,
+        progress: &Progress,
     ) -> Result<Done, Problem> {
         let request = Request::Drop {
             selection,
             who,
             why: Some(why),
         };
-        self.act(request, Some(expected)).await
+        self.act(request, Some(expected), progress).await
     }
 
-    async fn act(&self, request: Request, expected: Option<u64>) -> Result<Done, Problem> {
+    async fn act(
+        &self,
+        request: Request,
+        expected: Option<u64>,
+        progress: &Progress,
+    ) -> Result<Done, Problem> {
         let mut last = self.turn().await?;
         *last = None;
         let (inputs, inputs_out) = mpsc::channel(CHANNEL);
@@ -196,6 +221,9 @@ impl Desk {
                     done.end = end;
                     break;
                 }
+                Reply::Done { done, failed } => progress.tell(done, failed),
+                // After the word, letters that are dropped.
+                Reply::Seen(dropped) if inputs.is_none() => progress.tell(dropped, 0),
                 Reply::Total(_) | Reply::Seen(_) | Reply::Letter(_) | Reply::Failed(_) => {}
             }
         }
@@ -223,7 +251,6 @@ impl Desk {
         });
         Ok(Work {
             replies: Some(replies),
-            deadline: tokio::time::Instant::now() + PATIENCE,
             task: AbortOnDropHandle::new(task),
         })
     }
@@ -248,7 +275,6 @@ impl Desk {
 /// Something under way.
 struct Work {
     replies: Option<mpsc::Receiver<Reply>>,
-    deadline: tokio::time::Instant,
     task: AbortOnDropHandle<()>,
 }
 
@@ -257,7 +283,7 @@ impl Work {
         let Some(replies) = &mut self.replies else {
             return Err(Problem::internal("a look that had ended"));
         };
-        match tokio::time::timeout_at(self.deadline, replies.recv()).await {
+        match timeout(PATIENCE, replies.recv()).await {
             Ok(Some(Reply::Failed(text))) => Err(Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "dead_letters_unavailable",

@@ -17,9 +17,13 @@ use sha2::{Digest as _, Sha256};
 use super::{
     api::checked,
     audit::{self, Act},
+    diff,
     hold::Holds,
+    progress::Progress,
 };
 use crate::{html::Html, problem::Problem, shell::Shell, state::State};
+
+mod escape;
 
 /// Bytes of a line that can be mended on a page.
 const LINE_BYTES_MAX: usize = 16 << 10;
@@ -30,23 +34,41 @@ const WHY_BYTES_MAX: usize = 400;
 /// The one line of a letter, with what is known of how it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Line {
-    pub(super) text: String,
+    bytes: Vec<u8>,
     listener: String,
     received_at: Timestamp,
     peer_addr: String,
     tls_peer: Option<String>,
 }
 
+/// Why there is no line of a letter to mend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoLine {
+    #[error(
+        "Nothing of this letter can be mended here: it is no batch, so that nothing tells who sent it and when."
+    )]
+    NoBatch,
+    #[error(
+        "The {0} lines of this letter cannot be mended here: sent again they would be a new batch, and those that are stored already would stand there twice. Put back as it is, it keeps its id and is stored once."
+    )]
+    Several(usize),
+    #[error("The line cannot be mended here: its bytes were not kept when it was parsed.")]
+    NotKept,
+    #[error("The line cannot be mended here: it has {0} bytes, more than {LINE_BYTES_MAX}.")]
+    TooLong(usize),
+}
+
 impl Line {
-    /// `None` for a letter of several lines, of none, or of one that is no text or too long.
-    pub(super) fn of(body: &[u8]) -> Option<Self> {
+    pub(super) fn of(body: &[u8]) -> Result<Self, NoLine> {
         let mut scratch = Vec::new();
-        let line = match PayloadKind::of(body).ok()? {
+        let line = match PayloadKind::of(body).map_err(|_| NoLine::NoBatch)? {
             PayloadKind::Raw => {
-                let mut batch = RawBatch::decode(body, &mut scratch, BATCH_BYTES_MAX).ok()?;
-                let frame = batch.next_frame().ok()?.filter(|_| batch.len() == 1)?;
+                let mut batch =
+                    RawBatch::decode(body, &mut scratch, BATCH_BYTES_MAX).map_err(|_| NoLine::NoBatch)?;
+                expect_one(batch.len())?;
+                let frame = batch.next_frame().ok().flatten().ok_or(NoLine::NoBatch)?;
                 Self {
-                    text: str::from_utf8(frame.bytes).ok()?.to_owned(),
+                    bytes: frame.bytes.to_owned(),
                     listener: batch.listener().to_owned(),
                     received_at: frame.received_at,
                     peer_addr: frame.peer_addr.to_owned(),
@@ -54,10 +76,12 @@ impl Line {
                 }
             }
             PayloadKind::Events => {
-                let mut batch = EventBatch::decode(body, &mut scratch, BATCH_BYTES_MAX).ok()?;
-                let event = batch.next_event().ok()?.filter(|_| batch.len() == 1)?;
+                let mut batch =
+                    EventBatch::decode(body, &mut scratch, BATCH_BYTES_MAX).map_err(|_| NoLine::NoBatch)?;
+                expect_one(batch.len())?;
+                let event = batch.next_event().ok().flatten().ok_or(NoLine::NoBatch)?;
                 Self {
-                    text: str::from_utf8(event.raw.as_deref()?).ok()?.to_owned(),
+                    bytes: event.raw.as_deref().ok_or(NoLine::NotKept)?.to_owned(),
                     listener: event.listener.to_string(),
                     received_at: event.received_at,
                     peer_addr: event.peer_addr.to_string(),
@@ -65,12 +89,29 @@ impl Line {
                 }
             }
         };
-        (line.text.len() <= LINE_BYTES_MAX).then_some(line)
+        match line.bytes.len() {
+            long if long > LINE_BYTES_MAX => Err(NoLine::TooLong(long)),
+            _ => Ok(line),
+        }
+    }
+
+    /// Whether it has what a field does not hold.
+    pub(super) fn is_escaped(&self) -> bool {
+        escape::is_needed(&self.bytes)
+    }
+
+    /// As it stands in a field.
+    pub(super) fn text(&self) -> String {
+        if self.is_escaped() {
+            escape::escaped(&self.bytes)
+        } else {
+            String::from_utf8_lossy(&self.bytes).into_owned()
+        }
     }
 
     /// What goes to the parser. The same text sent twice has the same id, and is stored once.
-    fn message(&self, letter: uuid::Uuid, text: &str) -> Result<Message, Problem> {
-        let digest = Sha256::digest(text.as_bytes());
+    fn message(&self, letter: uuid::Uuid, bytes: &[u8]) -> Result<Message, Problem> {
+        let digest = Sha256::digest(bytes);
         let digest: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         let id = BatchId::from_uuid(letter).derive(&format!("edited {digest}"));
         let mut batch = RawBatchBuilder::new(id, &self.listener);
@@ -79,7 +120,7 @@ impl Line {
             &self.peer_addr,
             self.tls_peer.as_deref(),
             FrameDefects::default(),
-            text.as_bytes(),
+            bytes,
         );
         Ok(Message {
             id: id.as_uuid(),
@@ -92,11 +133,21 @@ impl Line {
     }
 }
 
+const fn expect_one(lines: usize) -> Result<(), NoLine> {
+    match lines {
+        0 => Err(NoLine::NoBatch),
+        1 => Ok(()),
+        several => Err(NoLine::Several(several)),
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Order {
     id: String,
     line: String,
+    /// `1`: bytes that no field holds are written as `\xff`.
+    escaped: String,
     why: String,
     step: String,
 }
@@ -124,12 +175,7 @@ async fn found(state: &State, id: &str) -> Result<(Record, Line), Problem> {
         ));
     }
     let body = record.body().map_err(Problem::internal)?;
-    let line = Line::of(&body).ok_or_else(|| {
-        Problem::bad_request(
-            "not_one_line",
-            "Only a letter of one line of text can be mended here. Export it, mend the file, and import it.",
-        )
-    })?;
+    let line = Line::of(&body).map_err(|why| Problem::bad_request("not_one_line", why.to_string()))?;
     Ok((record, line))
 }
 
@@ -140,10 +186,21 @@ pub(super) async fn edit(
     Form(order): Form<Order>,
 ) -> Result<Page<String>, Problem> {
     let (record, line) = found(&state, &order.id).await?;
-    // Browsers send line ends in their own way; a line of syslog has none.
-    let text = order.line.trim_end_matches(['\r', '\n']);
+    // Browsers send line ends in their own way; those at the end are not meant.
+    let text = order.line.replace("\r\n", "\n");
+    let text = text.trim_end_matches('\n');
     let why = order.why.trim();
-    if text.is_empty() || text.len() > LINE_BYTES_MAX || why.len() > WHY_BYTES_MAX {
+    let bytes = if order.escaped.is_empty() {
+        text.as_bytes().to_owned()
+    } else {
+        escape::unescaped(text).ok_or_else(|| {
+            Problem::bad_request(
+                "bad_line",
+                "Behind a backslash must stand another one, or x and two hexadecimal digits: \\\\ or \\xff.",
+            )
+        })?
+    };
+    if bytes.is_empty() || bytes.len() > LINE_BYTES_MAX || why.len() > WHY_BYTES_MAX {
         return Err(Problem::bad_request(
             "bad_line",
             format!(
@@ -151,16 +208,17 @@ pub(super) async fn edit(
             ),
         ));
     }
+    let (before, after) = diff::marked(&line.text(), text);
     let mut view = View {
-        before: Html::block(&line.text),
-        after: Html::block(text),
+        before,
+        after,
         is_done: false,
         is_listed: true,
         order: &order,
         shell: &shell.clone().titled("Mend – Dead letters", "/dead-letters"),
     };
     if order.step == "go" {
-        send(&state, &record, &line, text).await?;
+        send(&state, &record, &line, &bytes).await?;
         view.is_done = true;
         view.is_listed = discard(&state, &shell, &record, &line, &order).await?;
     }
@@ -168,11 +226,11 @@ pub(super) async fn edit(
 }
 
 /// Until the broker has it.
-async fn send(state: &State, record: &Record, line: &Line, text: &str) -> Result<(), Problem> {
+async fn send(state: &State, record: &Record, line: &Line, bytes: &[u8]) -> Result<(), Problem> {
     let letter = record
         .id
         .ok_or_else(|| Problem::internal("a letter without id was found by it"))?;
-    let message = line.message(letter, text)?;
+    let message = line.message(letter, bytes)?;
     let failed = |error: broker::PublishError| {
         Problem::new(
             axum::http::StatusCode::SERVICE_UNAVAILABLE,
@@ -206,8 +264,8 @@ async fn discard(
         reason: death.map(|death| death.reason.clone()).unwrap_or_default(),
         why: order.why.trim().to_owned(),
         ids: vec![record.name()],
-        before: line.text.clone(),
-        after: order.line.clone(),
+        before: line.text(),
+        after: order.line.replace("\r\n", "\n"),
     };
     // First the old line must be safe.
     let is_listed = audit::note(state, &author, act).await;
@@ -225,6 +283,7 @@ async fn discard(
             format!("{author} (web)"),
             "edited and sent again".to_owned(),
             1,
+            &Progress::unheard(),
         )
         .await?;
     Ok(true)
@@ -244,36 +303,39 @@ mod tests {
     }
 
     #[test]
-    fn one_line_of_text_can_be_mended() {
+    fn one_line_can_be_mended() {
         let line = Line::of(&raw(&[b"<13>hello"])).unwrap();
         assert_eq!(
-            (&*line.text, &*line.listener, &*line.peer_addr),
+            (&*line.text(), &*line.listener, &*line.peer_addr),
             ("<13>hello", "tcp", "192.0.2.1:514")
         );
         let letter = uuid::Uuid::from_u128(7);
-        let message = line.message(letter, "<13>hullo").unwrap();
+        let message = line.message(letter, b"<13>hullo").unwrap();
         let mended = Line::of(&message.body).unwrap();
         assert_eq!(
             mended,
             Line {
-                text: "<13>hullo".to_owned(),
+                bytes: b"<13>hullo".to_vec(),
                 ..line.clone()
             }
         );
         assert_eq!(
-            line.message(letter, "<13>hullo").unwrap().id,
+            line.message(letter, b"<13>hullo").unwrap().id,
             message.id,
             "the same twice"
         );
-        assert_ne!(line.message(letter, "<13>other").unwrap().id, message.id);
-        for body in [
-            raw(&[b"a", b"b"]),
-            raw(&[]),
-            raw(&[b"\xff"]),
-            b"no batch".to_vec(),
-            raw(&[&[b'x'; LINE_BYTES_MAX + 1]]),
+        assert_ne!(line.message(letter, b"<13>other").unwrap().id, message.id);
+        assert_eq!(Line::of(&raw(&[b"\xff"])).unwrap().text(), "\\xff");
+        for (body, why) in [
+            (raw(&[b"a", b"b"]), NoLine::Several(2)),
+            (raw(&[]), NoLine::NoBatch),
+            (b"no batch".to_vec(), NoLine::NoBatch),
+            (
+                raw(&[&[b'x'; LINE_BYTES_MAX + 1]]),
+                NoLine::TooLong(LINE_BYTES_MAX + 1),
+            ),
         ] {
-            assert_eq!(Line::of(&body), None);
+            assert_eq!(Line::of(&body), Err(why));
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{
     api::checked,
     audit::{self, Acted},
     desk::Look,
-    edit::Line,
+    edit::{Line, NoLine},
     group::{Group, Which, groups},
     hold::{Held, Holds},
 };
@@ -165,8 +165,8 @@ struct Letter<'a> {
     id: String,
     held: Option<&'a Held>,
     history: Vec<Acted>,
-    /// The one line that can be mended.
-    line: Option<String>,
+    /// The one line that can be mended, or why there is none.
+    line: Result<Line, NoLine>,
     pieces: Vec<Shown>,
     more: usize,
 }
@@ -192,7 +192,7 @@ pub(super) async fn letter(
     let holds = Holds::load(&state).await.unwrap_or_default();
     let page = Letter {
         held: holds.of(&record),
-        line: Line::of(&body).map(|line| line.text),
+        line: Line::of(&body),
         history: audit::history(&state, &record.name()).await,
         shell: &shell.titled("Dead letter", "/dead-letters"),
         id: record.name(),

@@ -191,6 +191,68 @@ async fn nothing_is_done_with_all_by_mistake() {
 }
 
 #[tokio::test]
+async fn acts_tell_how_far_they_are_and_mean_what_is_ticked() {
+    let pages = Pages::start().await;
+    let mut ids = Vec::new();
+    for number in 0..5 {
+        ids.push(bury(&pages, "parser", &format!("byte {number} is bad"), b"x").await);
+    }
+    // Ticked are two of the group.
+    let csrf = pages.get("/dead-letters").await.csrf().to_owned();
+    let form = format!("csrf={csrf}&stage=parser&ids={}&ids={}", ids[0], ids[1]);
+    let trial = pages.post("/dead-letters/requeue", &[], &form).await;
+    assert!(
+        trial.body.contains("Put 2 dead letters back?") && trial.body.contains(&ids[1].to_string()),
+        "{}",
+        trial.body
+    );
+    let done = pages
+        .post("/dead-letters/requeue", &[], &format!("{form}&step=go"))
+        .await;
+    assert!(done.body.contains("2 put back"), "{}", done.body);
+    assert_eq!(ready(&pages, QueueName::dead()).await, 3);
+    let headers = [("Content-Type", "application/json"), ("X-Lf-Csrf", &*csrf)];
+    let wish = r#"{"stage":"parser","why":"a test","progress":true}"#;
+    let told = pages
+        .ask("POST", "/api/v1/dead-letters/discard", &headers, wish)
+        .await;
+    let described = schema(
+        &description(),
+        "/api/v1/dead-letters/discard",
+        "post",
+        "200",
+        "application/x-ndjson",
+    );
+    let lines: Vec<serde_json::Value> = told
+        .body
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("is JSON"))
+        .collect();
+    lines.iter().for_each(|line| check(&described, line));
+    let last = lines.last().expect("is told");
+    assert_eq!(
+        (
+            &last["done"],
+            &last["total"],
+            &last["complete"],
+            &last["outcome"]["done"]
+        ),
+        (&3.into(), &3.into(), &true.into(), &3.into()),
+        "{last}"
+    );
+    let refused = pages
+        .ask(
+            "POST",
+            "/api/v1/dead-letters/discard",
+            &headers,
+            r#"{"stage":"parser","progress":true}"#,
+        )
+        .await;
+    assert_eq!(refused.status, 404, "there are none left");
+    pages.stop().await;
+}
+
+#[tokio::test]
 async fn a_discarded_letter_is_recorded_with_who_and_why() {
     let pages = Pages::start().await;
     let id = bury(&pages, "parser", "one", b"one").await;
@@ -212,12 +274,32 @@ async fn a_discarded_letter_is_recorded_with_who_and_why() {
 }
 
 /// A letter of one line, as the parser gives up on it.
-async fn bury_line(pages: &Pages, line: &[u8]) -> Uuid {
+pub(crate) async fn bury_line(pages: &Pages, line: &[u8]) -> Uuid {
     let mut batch = RawBatchBuilder::new(BatchId::mint(), "tcp");
     let at = Timestamp::from_micros(1_795_255_200_000_000);
     batch.push(at, "192.0.2.1:514", None, FrameDefects::default(), line);
     let body: &'static [u8] = batch.finish(Compression::None).leak();
     bury(pages, "parser", "the rule took too long", body).await
+}
+
+/// The line that waits for the parser.
+pub(crate) async fn sent(pages: &Pages) -> Vec<u8> {
+    let mut parser = pages
+        .broker
+        .consume(&QueueName::parser(), 1, "test")
+        .await
+        .expect("consumes");
+    let delivery = parser.next().await.expect("is there");
+    let mut scratch = Vec::new();
+    let mut batch = RawBatch::decode(&delivery.body, &mut scratch, 1 << 20).expect("is whole");
+    let line = batch
+        .next_frame()
+        .expect("is whole")
+        .expect("is one")
+        .bytes
+        .to_vec();
+    delivery.settle(broker::Disposition::Ack).await;
+    line
 }
 
 #[tokio::test]
@@ -239,7 +321,7 @@ async fn a_line_is_mended_and_sent_again() {
     assert!(
         trial.status == 200
             && trial.body.contains("Nothing was done yet")
-            && trial.body.contains("&lt;b&gt;wrong"),
+            && trial.body.contains("<mark>&lt;b&gt;wrong</mark>"),
         "{}",
         trial.body
     );
@@ -284,7 +366,11 @@ async fn a_line_is_mended_and_sent_again() {
     // What is no line, or is held, is not offered and not taken.
     let other = bury(&pages, "parser", "no batch", b"nothing").await;
     let page = pages.get(&format!("/dead-letters/{other}")).await;
-    assert!(!page.body.contains("/dead-letters/edit"), "{}", page.body);
+    assert!(
+        !page.body.contains("/dead-letters/edit") && page.body.contains("it is no batch"),
+        "{}",
+        page.body
+    );
     let refused = pages
         .post(
             "/dead-letters/edit",
