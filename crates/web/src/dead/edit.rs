@@ -61,10 +61,10 @@ pub(super) enum NoLine {
 impl Line {
     pub(super) fn of(body: &[u8]) -> Result<Self, NoLine> {
         let mut scratch = Vec::new();
-        let line = match PayloadKind::of(body).map_err(|_| NoLine::NoBatch)? {
+        let line = match PayloadKind::of(body).map_err(|_no_batch| NoLine::NoBatch)? {
             PayloadKind::Raw => {
-                let mut batch =
-                    RawBatch::decode(body, &mut scratch, BATCH_BYTES_MAX).map_err(|_| NoLine::NoBatch)?;
+                let mut batch = RawBatch::decode(body, &mut scratch, BATCH_BYTES_MAX)
+                    .map_err(|_no_batch| NoLine::NoBatch)?;
                 expect_one(batch.len())?;
                 let frame = batch.next_frame().ok().flatten().ok_or(NoLine::NoBatch)?;
                 Self {
@@ -76,8 +76,8 @@ impl Line {
                 }
             }
             PayloadKind::Events => {
-                let mut batch =
-                    EventBatch::decode(body, &mut scratch, BATCH_BYTES_MAX).map_err(|_| NoLine::NoBatch)?;
+                let mut batch = EventBatch::decode(body, &mut scratch, BATCH_BYTES_MAX)
+                    .map_err(|_no_batch| NoLine::NoBatch)?;
                 expect_one(batch.len())?;
                 let event = batch.next_event().ok().flatten().ok_or(NoLine::NoBatch)?;
                 Self {
