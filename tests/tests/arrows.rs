@@ -124,8 +124,8 @@ const OWNED: &[(&str, &[&str], &str)] = &[
     ),
     (
         "hyper",
-        &["service", "web"],
-        "one HTTP server for metrics and health; the pages bound how long a request's head may take",
+        &["broker", "service", "web"],
+        "one HTTP server for metrics and health; the pages bound how long a request's head may take; RabbitMQ's management API is HTTP",
     ),
     ("askama", &["web"], "HTML has one home"),
     ("argon2", &["web"], "passwords have one home"),
@@ -140,7 +140,11 @@ const OWNED: &[(&str, &[&str], &str)] = &[
         &["syslog-server", TOP],
         "intake listens; `send`, `listen` and `bench` talk",
     ),
-    ("tokio-rustls", &["transport"], "TLS of intake has one home"),
+    (
+        "tokio-rustls",
+        &["broker", "transport"],
+        "TLS of intake has one home; RabbitMQ's management API may be behind TLS",
+    ),
 ];
 
 /// Crates of ours that do no IO, and what would give it away.

@@ -48,7 +48,13 @@ mod listen;
 mod publish;
 mod settle;
 
-pub(crate) use self::{browse::Browser, consume::Subscriber, listen::Wanted, settle::Settler};
+pub(crate) use self::{
+    browse::Browser,
+    consume::Subscriber,
+    endpoint::{User, user},
+    listen::Wanted,
+    settle::Settler,
+};
 
 /// The first pause after a failed attempt.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);

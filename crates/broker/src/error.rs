@@ -75,6 +75,12 @@ pub enum ConnectError {
         /// What is wrong with it.
         problem: String,
     },
+    /// `broker.management_url` is no address. It is not shown: it may hold a password.
+    #[error("broker.management_url cannot be used: {problem}")]
+    ManagementUrl {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The CA file cannot be used.
     #[error("broker.tls_ca_file {path:?} cannot be used: {source}")]
     CaFile {

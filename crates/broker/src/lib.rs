@@ -47,6 +47,7 @@ mod delivery;
 mod embedded;
 mod error;
 mod listening;
+mod management;
 mod message;
 mod metrics;
 mod name;
@@ -63,6 +64,7 @@ pub use crate::error::{
     BrowseError, Conflict, ConnectError, ConsumeError, DeclareError, NotReady, PublishError,
 };
 pub use crate::listening::{Backlog, Heard, Listening};
+pub use crate::management::{Management, ManagementError, NodeReport, Overview, QueueReport, Report};
 pub use crate::message::{Death, Letter, Message};
 pub use crate::metrics::BrokerCollector;
 pub use crate::name::{BindingKey, Exchange, NameError, QueueName, RoutingKey};

@@ -103,6 +103,7 @@ impl Bench {
                 settings.broker = BrokerSettings::Amqp(AmqpSettings {
                     url: Secret::new(vhost.url().to_owned()),
                     tls_ca_file: None,
+                    management_url: None,
                     connect_timeout: Duration::from_secs(5),
                     heartbeat: Duration::from_secs(10),
                     reconnect_backoff_max: Duration::from_secs(1),

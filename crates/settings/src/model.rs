@@ -84,6 +84,8 @@ pub struct AmqpSettings {
     pub url: Secret,
     /// `tls_ca_file`: trust this CA instead of the system's.
     pub tls_ca_file: Option<PathBuf>,
+    /// `management_url`: where the management API is, perhaps with a user of its own; `None` when it is not asked.
+    pub management_url: Option<Secret>,
     /// `connect_timeout`.
     pub connect_timeout: Duration,
     /// `heartbeat`.

@@ -115,9 +115,10 @@ fn service(reader: &Reader<'_>) -> ServiceSettings {
 }
 
 fn broker(section: &Section<'_>, data_dir: &Path) -> BrokerSettings {
-    let amqp = |url| AmqpSettings {
+    let amqp = |url, management_url| AmqpSettings {
         url,
         tls_ca_file: section.path("tls_ca_file"),
+        management_url,
         connect_timeout: section.duration("connect_timeout"),
         heartbeat: section.duration("heartbeat"),
         reconnect_backoff_max: section.duration("reconnect_backoff_max"),
@@ -125,11 +126,13 @@ fn broker(section: &Section<'_>, data_dir: &Path) -> BrokerSettings {
         queue_bytes_max: section.size("queue_bytes_max"),
         delivery_limit: section.number("delivery_limit"),
     };
-    match secrets::url(section) {
-        Some(url) => BrokerSettings::Amqp(amqp(url)),
+    let url = secrets::url(section);
+    let management_url = secrets::management_url(section, url.as_ref());
+    match url {
+        Some(url) => BrokerSettings::Amqp(amqp(url, management_url)),
         None => {
             // Every key is read whichever broker it is, so that its mistakes are told.
-            let unused = amqp(crate::secret::Secret::new(String::new()));
+            let unused = amqp(crate::secret::Secret::new(String::new()), None);
             BrokerSettings::Embedded {
                 dir: data_dir.join("queues"),
                 queue_bytes_max: unused.queue_bytes_max,

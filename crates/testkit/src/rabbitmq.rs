@@ -8,7 +8,7 @@ mod cluster;
 mod node;
 mod vhost;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::sys::signal::Signal;
@@ -32,6 +32,17 @@ pub struct RabbitMq {
     ports: Ports,
 }
 
+/// What is wanted of a server beyond the usual.
+#[derive(Debug, Clone, Default)]
+struct Wish {
+    /// Where its data are kept, on a disk, and arguments of Erlang.
+    measured: Option<(PathBuf, String)>,
+    certificate: Option<Issued>,
+    has_statistics: bool,
+    /// The port of the cluster's names, and the node to join.
+    member: Option<(u16, Option<String>)>,
+}
+
 impl RabbitMq {
     /// Arguments of Erlang with which its schedulers sleep as soon as they have nothing to do. Otherwise they spin for a
     /// while, and take the cores from the programs that they share them with.
@@ -50,7 +61,24 @@ impl RabbitMq {
     /// # Panics
     /// If RabbitMQ is not installed or does not start.
     pub async fn start_private_tls(certificate: Issued) -> Self {
-        or_fail(blocking(move || Self::launch_on(None, Some(certificate), None)).await)
+        let wish = Wish {
+            certificate: Some(certificate),
+            ..Wish::default()
+        };
+        or_fail(blocking(move || Self::launch_on(&wish)).await)
+    }
+
+    /// The same, with the statistics of its management API, which is there over TLS too.
+    ///
+    /// # Panics
+    /// If RabbitMQ is not installed or does not start.
+    pub async fn start_private_with_statistics(certificate: Issued) -> Self {
+        let wish = Wish {
+            certificate: Some(certificate),
+            has_statistics: true,
+            ..Wish::default()
+        };
+        or_fail(blocking(move || Self::launch_on(&wish)).await)
     }
 
     /// [`RabbitMq::start_private`] for code that is not async.
@@ -58,7 +86,7 @@ impl RabbitMq {
     /// # Errors
     /// If RabbitMQ is not installed or does not start.
     pub fn launch() -> anyhow::Result<Self> {
-        Self::launch_on(None, None, None)
+        Self::launch_on(&Wish::default())
     }
 
     /// A RabbitMQ to measure with: its data below `base`, which should be on a disk, with the sizes that it ships
@@ -67,34 +95,38 @@ impl RabbitMq {
     /// # Errors
     /// If RabbitMQ is not installed or does not start.
     pub fn launch_in(base: &Path, erlang: &str) -> anyhow::Result<Self> {
-        Self::launch_on(Some((base, erlang)), None, None)
+        Self::launch_on(&Wish {
+            measured: Some((base.to_owned(), erlang.to_owned())),
+            ..Wish::default()
+        })
     }
 
     /// A node of a cluster, which joins `seed`, or is the first.
     fn launch_member(epmd: u16, seed: Option<String>) -> anyhow::Result<Self> {
-        Self::launch_on(None, None, Some((epmd, seed)))
+        Self::launch_on(&Wish {
+            member: Some((epmd, seed)),
+            ..Wish::default()
+        })
     }
 
-    fn launch_on(
-        measured: Option<(&Path, &str)>,
-        certificate: Option<Issued>,
-        member: Option<(u16, Option<String>)>,
-    ) -> anyhow::Result<Self> {
+    fn launch_on(wish: &Wish) -> anyhow::Result<Self> {
         server::with_retries(|| {
             let mut ports = Ports {
                 amqp: free_port(),
                 api: free_port(),
                 distribution: free_port(),
                 epmd: free_port(),
-                amqps: certificate.is_some().then(free_port),
+                amqps: wish.certificate.is_some().then(free_port),
+                apis: wish.certificate.is_some().then(free_port),
             };
-            let member = member.clone().map(|(epmd, seed)| {
+            let member = wish.member.clone().map(|(epmd, seed)| {
                 ports.epmd = epmd;
                 let seed = seed.unwrap_or_else(|| ports.node_name());
                 Member { seed }
             });
             // Nothing it writes is needed again, so it is not asked to end in order.
-            let base = measured.map(|(base, _)| base);
+            let measured = wish.measured.as_ref();
+            let base = measured.map(|(base, _)| base.as_path());
             let server = Server::new(base, "rabbitmq", Signal::SIGKILL)?;
             let mut node = Node {
                 server,
@@ -103,7 +135,8 @@ impl RabbitMq {
                 erlang: measured
                     .map_or(Self::IDLE_SLEEPS, |(_, erlang)| erlang)
                     .to_owned(),
-                certificate: certificate.clone(),
+                certificate: wish.certificate.clone(),
+                has_statistics: wish.has_statistics,
                 member,
             };
             node.configure()?;
@@ -138,6 +171,12 @@ impl RabbitMq {
     #[must_use]
     pub fn api_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.ports.api)
+    }
+
+    /// The TLS address of the management API on `host`, if the server has a certificate.
+    #[must_use]
+    pub fn api_tls_url(&self, host: &str) -> Option<String> {
+        Some(format!("https://{host}:{}", self.ports.apis?))
     }
 
     /// The TCP port that speaks AMQP.

@@ -329,6 +329,24 @@ fn one_host_each(url: &str) -> Vec<String> {
     each.collect()
 }
 
+/// Who we are at the broker, and in which vhost.
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) password: String,
+    pub(crate) vhost: String,
+}
+
+/// As the address says.
+pub(crate) fn user(settings: &AmqpSettings) -> Result<User, ConnectError> {
+    let urls = one_host_each(settings.url.expose());
+    let uri = node(urls.first().expect("an address has a host"), 1)?;
+    Ok(User {
+        name: uri.authority.userinfo.username,
+        password: uri.authority.userinfo.password,
+        vhost: uri.vhost,
+    })
+}
+
 /// An address with one host.
 fn node(url: &str, heartbeat_seconds: u16) -> Result<AMQPUri, ConnectError> {
     let mut uri: AMQPUri = url.parse().map_err(|problem: String| {
@@ -394,6 +412,7 @@ mod tests {
         Endpoint::new(&AmqpSettings {
             url: Secret::new(url.into()),
             tls_ca_file: None,
+            management_url: None,
             connect_timeout: Duration::from_secs(1),
             heartbeat: Duration::from_secs(10),
             reconnect_backoff_max: Duration::from_secs(1),

@@ -64,6 +64,7 @@ impl Fixture {
         BrokerSettings::Amqp(AmqpSettings {
             url: Secret::new(url),
             tls_ca_file: None,
+            management_url: None,
             connect_timeout: Duration::from_secs(10),
             heartbeat: Duration::from_secs(10),
             reconnect_backoff_max: Duration::from_millis(500),

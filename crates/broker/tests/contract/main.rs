@@ -9,6 +9,8 @@ mod listening;
 #[cfg(test)]
 mod looking;
 #[cfg(test)]
+mod management;
+#[cfg(test)]
 mod suite;
 #[cfg(test)]
 mod tls;

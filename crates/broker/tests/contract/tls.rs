@@ -8,10 +8,11 @@ use testkit::{Authority, RabbitMq};
 
 use crate::fixture::{DEADLINE, next, number, parser, publish_numbers, topology};
 
-fn settings(url: &str, tls_ca_file: Option<&Path>) -> BrokerSettings {
+pub(crate) fn settings(url: &str, tls_ca_file: Option<&Path>) -> BrokerSettings {
     BrokerSettings::Amqp(AmqpSettings {
         url: Secret::new(url.to_owned()),
         tls_ca_file: tls_ca_file.map(Into::into),
+        management_url: None,
         connect_timeout: Duration::from_secs(10),
         heartbeat: Duration::from_secs(10),
         reconnect_backoff_max: Duration::from_millis(500),

@@ -30,8 +30,27 @@ pub(super) const BROKER: Section = Section {
             Nothing {
                 example: "rabbitmq-ca.pem",
             },
-            "Trust this CA (PEM) for `amqps://` instead of the system's.",
+            "Trust this CA (PEM) for `amqps://` and `https://` instead of the system's.",
             "The system's trust store.",
+        ),
+        key(
+            "management_url",
+            Kind::Url {
+                schemes: &["http", "https"],
+                word: Some("off"),
+            },
+            Default("off"),
+            "RabbitMQ's management API, such as `https://rabbit.example.net:15671`, from which the pages learn what AMQP does not tell: rates, bytes and members of queues, alarms and free disk of nodes. User and password are those of `url`, unless the address has others; a user with the tag `management` sees the queues, one with `monitoring` the nodes too. Several hosts stand with commas between them.",
+            "Not every RabbitMQ has it; and a password goes only to an address that somebody wrote down: whoever may log in to a host can take an unused port there.",
+        ),
+        key(
+            "management_url_file",
+            Kind::SecretFile,
+            Nothing {
+                example: "/run/secrets/rabbitmq-management-url",
+            },
+            "A file whose text is that address, in place of `management_url`.",
+            "For addresses that are a secret as a whole.",
         ),
         key(
             "connect_timeout",

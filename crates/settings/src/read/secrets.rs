@@ -5,11 +5,7 @@ use crate::{secret::Secret, section::Section};
 /// The address of `url` or `url_file`, with the password of `password` or `password_file` in it; `None` for a word such
 /// as `embedded`.
 pub(super) fn url(section: &Section<'_>) -> Option<Secret> {
-    let key = stronger(section, "url", "url_file");
-    let url = match key {
-        "url_file" => section.url_in_file("url", key),
-        _ => section.url(key),
-    };
+    let (key, url) = plain_or_in_file(section, "url", "url_file");
     let password_key = stronger(section, "password", "password_file");
     if !section.is_set(password_key) {
         return url;
@@ -39,6 +35,53 @@ pub(super) fn url(section: &Section<'_>) -> Option<Secret> {
         );
     }
     Some(Secret::new(parts.with_password(password.expose())))
+}
+
+/// The address of RabbitMQ's management API, beside the broker's own. The password of that never goes out in plain text
+/// where the broker's connection is encrypted.
+pub(super) fn management_url(section: &Section<'_>, broker: Option<&Secret>) -> Option<Secret> {
+    let Some(broker) = broker else {
+        let key = stronger(section, "management_url", "management_url_file");
+        let of_url = strength(section, "url").max(strength(section, "url_file"));
+        let is_meant = section.is_set(key) && strength(section, key) >= of_url;
+        let is_off = key == "management_url" && section.url(key).is_none();
+        if is_meant && !is_off && section.is_good("url") && section.is_good("url_file") {
+            section.problem(key, "has an effect with RabbitMQ only: give its address in `url`");
+        }
+        return None;
+    };
+    let (key, url) = plain_or_in_file(section, "management_url", "management_url_file");
+    let url = url?;
+    let parts = Parts::of(url.expose());
+    if !parts.user.is_empty() && !parts.has_password() {
+        section.problem(
+            key,
+            "has a user without a password: write both, or none for those of `url`",
+        );
+    }
+    let borrows_password = parts.user.is_empty() && Parts::of(broker.expose()).scheme == "amqps";
+    if borrows_password && parts.scheme == "http" && !parts.is_loopback() {
+        section.problem(
+            key,
+            "would send the password of `url` without TLS: begin it with https://, or give it a user and password of its own",
+        );
+    }
+    Some(url)
+}
+
+/// Which key counts, and the address that it gives.
+fn plain_or_in_file<'a>(
+    section: &Section<'_>,
+    plain: &'a str,
+    in_file: &'a str,
+) -> (&'a str, Option<Secret>) {
+    let key = stronger(section, plain, in_file);
+    let url = if key == in_file {
+        section.url_in_file(plain, in_file)
+    } else {
+        section.url(plain)
+    };
+    (key, url)
 }
 
 /// Which of the two ways to give one thing counts: the one from the stronger source.
@@ -80,6 +123,19 @@ impl<'a> Parts<'a> {
 
     fn has_password(&self) -> bool {
         self.user.contains(':')
+    }
+
+    /// Whether all its hosts are this machine.
+    fn is_loopback(&self) -> bool {
+        let (hosts, _) = self.rest.split_once(['/', '?', '#']).unwrap_or((self.rest, ""));
+        hosts.split(',').all(|host| {
+            let host = match host.strip_prefix('[') {
+                Some(host) => host.split(']').next().unwrap_or_default(),
+                None => host.split(':').next().unwrap_or_default(),
+            };
+            let address = host.parse::<std::net::IpAddr>();
+            host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+        })
     }
 
     fn with_password(&self, password: &str) -> String {

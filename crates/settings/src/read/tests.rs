@@ -950,6 +950,66 @@ fn secrets_come_from_files() {
 }
 
 #[test]
+fn the_management_api_has_an_address_of_its_own() {
+    let dir = secrets();
+    fs::write(dir.path().join("management"), "https://m:n@h:15671\n").expect("writes");
+    let told = |text: &str, set: &[(&str, &str)]| {
+        Settings::from_sources(&Sources {
+            file: Some((dir.path().join("logferry.toml"), format!("[broker]\n{text}"))),
+            env: BTreeMap::new(),
+            overrides: flags(set),
+        })
+    };
+    let url = |text: &str| match told(text, &[]).expect("is good").broker {
+        BrokerSettings::Amqp(amqp) => amqp.management_url.map(|url| url.expose().to_owned()),
+        BrokerSettings::Embedded { .. } => panic!("RabbitMQ was set"),
+    };
+    let (amqp, amqps) = ("url = \"amqp://a:b@h/v\"\n", "url = \"amqps://a:b@h/v\"\n");
+    assert_eq!(url(amqp), None);
+    assert_eq!(url(&format!("{amqp}management_url = \"off\"")), None);
+    for good in [
+        format!("{amqp}management_url = \"http://h:15672\""),
+        format!("{amqps}management_url = \"https://h:15671/prefix\""),
+        format!("{amqps}management_url = \"http://127.0.0.1:15672,[::1]:1,localhost\""),
+        format!("{amqps}management_url = \"http://m:n@h:15672\""),
+    ] {
+        assert!(url(&good).is_some_and(|url| good.contains(&url)), "{good}");
+    }
+    let from_file = format!("{amqps}management_url_file = \"management\"");
+    assert_eq!(url(&from_file).as_deref(), Some("https://m:n@h:15671"));
+    for (text, expected) in [
+        (
+            format!("{amqps}management_url = \"http://h:15672\""),
+            "would send the password of `url` without TLS",
+        ),
+        (
+            format!("{amqp}management_url = \"http://m@h:15672\""),
+            "has a user without a password",
+        ),
+        (
+            "management_url = \"http://h:15672\"".to_owned(),
+            "has an effect with RabbitMQ only",
+        ),
+        (
+            format!("{amqp}management_url = \"rabbit\""),
+            "must be \"http://…\" or \"https://…\", or \"off\"",
+        ),
+        (
+            format!("{amqp}management_url_file = \"empty\""),
+            "what is in it is empty",
+        ),
+    ] {
+        let problems = told(&text, &[]).expect_err("is wrong").to_string();
+        assert!(
+            problems.contains(expected) && problems.contains("broker.management_url"),
+            "{problems}"
+        );
+    }
+    let embedded = [("broker.url", "embedded")];
+    told("management_url_file = \"none\"", &embedded).expect("a weaker one does not count");
+}
+
+#[test]
 fn secrets_come_from_the_environment_and_from_systemd() {
     let dir = secrets();
     let path = |name: &str| dir.path().join(name).to_str().expect("text").to_owned();

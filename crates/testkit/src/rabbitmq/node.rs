@@ -52,6 +52,8 @@ pub(super) struct Ports {
     pub(super) epmd: u16,
     /// Of AMQP over TLS, where that is wanted.
     pub(super) amqps: Option<u16>,
+    /// Of the management API over TLS.
+    pub(super) apis: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -62,6 +64,7 @@ pub(super) struct Node {
     /// Arguments of Erlang.
     pub(super) erlang: String,
     pub(super) certificate: Option<Issued>,
+    pub(super) has_statistics: bool,
     /// Of a node of a cluster.
     pub(super) member: Option<Member>,
 }
@@ -78,15 +81,25 @@ impl Node {
         let api = self.ports.api;
         let sparing = "vm_memory_high_watermark.absolute = 1GB\nraft.wal_max_size_bytes = 67108864\n";
         let sizes = if self.is_sparing { sparing } else { "" };
-        let tls = match (&self.certificate, self.ports.amqps) {
-            (Some(Issued { cert_file, key_file }), Some(port)) => format!(
-                "listeners.ssl.1 = 127.0.0.1:{port}\n\
-                 ssl_options.certfile = {}\n\
-                 ssl_options.keyfile = {}\n",
-                cert_file.display(),
-                key_file.display()
-            ),
+        let tls = match (&self.certificate, self.ports.amqps, self.ports.apis) {
+            (Some(Issued { cert_file, key_file }), Some(amqps), Some(apis)) => {
+                let (cert_file, key_file) = (cert_file.display(), key_file.display());
+                format!(
+                    "listeners.ssl.1 = 127.0.0.1:{amqps}\n\
+                     ssl_options.certfile = {cert_file}\n\
+                     ssl_options.keyfile = {key_file}\n\
+                     management.ssl.ip = 127.0.0.1\n\
+                     management.ssl.port = {apis}\n\
+                     management.ssl.certfile = {cert_file}\n\
+                     management.ssl.keyfile = {key_file}\n"
+                )
+            }
             _ => String::new(),
+        };
+        let statistics = if self.has_statistics {
+            "collect_statistics_interval = 1000\n"
+        } else {
+            "management_agent.disable_metrics_collector = true\n"
         };
         let cluster = match &self.member {
             None => String::new(),
@@ -110,9 +123,8 @@ impl Node {
                  log.file = false\n\
                  management.tcp.ip = 127.0.0.1\n\
                  management.tcp.port = {api}\n\
-                 management_agent.disable_metrics_collector = true\n\
                  disk_free_limit.absolute = 50MB\n\
-                 {sizes}{tls}{cluster}"
+                 {statistics}{sizes}{tls}{cluster}"
             ),
         )?;
         Ok(())

@@ -59,6 +59,12 @@ impl RabbitVhost {
         &self.url
     }
 
+    /// The address of the server's management API, with a user.
+    #[must_use]
+    pub fn api_url(&self) -> String {
+        format!("http://guest:guest@127.0.0.1:{}", self.api)
+    }
+
     /// Takes one message off a queue for good: its properties and its body, as the management API
     /// tells them in JSON. `None` if the queue is empty.
     ///
