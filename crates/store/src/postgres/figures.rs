@@ -90,7 +90,8 @@ impl Postgres {
             .and_then(serde_json::Value::as_u64))
     }
 
-    /// Counts rows; `None` when the time was up.
+    /// Counts rows; `None` when the time was up. It takes no turn among the searches: it would have the one of a small
+    /// machine for seconds, and each window of the others would wait for it, so that rows came later for a number's sake.
     pub(crate) async fn tally(
         &self,
         counting: &Counting,
