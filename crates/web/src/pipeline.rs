@@ -5,6 +5,7 @@
 mod api;
 mod fills;
 mod health;
+mod management;
 mod map;
 mod page;
 mod panel;
@@ -13,7 +14,7 @@ mod stages;
 
 use axum::{Router, routing::get};
 
-pub(crate) use self::{fills::Fills, health::Health};
+pub(crate) use self::{fills::Fills, health::Health, management::Managed};
 use crate::state::State;
 
 pub(crate) fn routes() -> Router<State> {

@@ -109,6 +109,8 @@ impl Server {
         let state = state.context("name the queues")?;
         let (hub, broker, stop) = (state.hub.clone(), state.broker.clone(), ctx.stop.clone());
         let _hub = AbortOnDropHandle::new(tokio::spawn(hub.run(broker, stop)));
+        let managed = state.managed.clone().run(ctx.stop.clone());
+        let _managed = AbortOnDropHandle::new(tokio::spawn(managed));
         state.begin().await;
         let health = ctx.health.component(STAGE);
         let (stop, desk) = (state.stop.clone(), state.desk.clone());

@@ -8,7 +8,13 @@ use settings::{Settings, WebSettings};
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::{accounts::Accounts, dead::Desk, hub::Hub, pipeline::Fills, tail::Feed};
+use crate::{
+    accounts::Accounts,
+    dead::Desk,
+    hub::Hub,
+    pipeline::{Fills, Managed},
+    tail::Feed,
+};
 
 /// Cheap to clone; every clone is the same.
 #[derive(Debug, Clone)]
@@ -23,6 +29,8 @@ pub(crate) struct State {
     pub(crate) hub: Hub,
     /// How full the queues are.
     pub(crate) fills: Fills,
+    /// What RabbitMQ tells of itself.
+    pub(crate) managed: Managed,
     /// What the parser publishes.
     pub(crate) feed: Feed,
     pub(crate) desk: Desk,
@@ -46,6 +54,7 @@ impl State {
             accounts: Arc::new(accounts),
             hub: Hub::default(),
             fills: Fills::new(broker.clone(), &topology),
+            managed: Managed::new(&settings.broker, &topology),
             feed: Feed::new(broker.clone(), topology, settings.web.tails_max),
             desk: Desk::new(broker.clone(), settings.data_dir.clone()),
             broker,

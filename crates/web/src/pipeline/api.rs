@@ -34,6 +34,7 @@ impl State {
     pub(super) async fn picture(&self) -> Picture {
         let fills = self.fills.get().await;
         Picture::new(&self.all, &self.hub.all(), &fills, Instant::now())
+            .with_rabbit(&self.all, &self.managed.told())
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     api::{Input, inputs},
     fills::Answers,
     map,
-    picture::{Kind, Level, Picture},
+    picture::{Kind, Level, Picture, Rabbit},
     stages::DEAD_QUEUE,
 };
 use crate::state::State;
@@ -40,7 +40,8 @@ impl Health {
             &known,
             &fills.unwrap_or_else(|_late| Answers::default()),
             now,
-        );
+        )
+        .with_rabbit(&state.all, &state.managed.told());
         Self::new(&picture, &inputs(&state.all, &known, now))
     }
 
@@ -60,6 +61,14 @@ impl Health {
             Some(node) if node.level() == Level::Unknown => (Level::Unknown, "not all is known".to_owned()),
             Some(_) | None => (Level::Ok, "ok".to_owned()),
         };
+        let rabbit = picture.rabbit.as_ref().and_then(Rabbit::worst);
+        if let Some(problem) = rabbit.filter(|problem| problem.level > level) {
+            level = problem.level;
+            text = match level {
+                Level::Unknown => "not all is known".to_owned(),
+                Level::Ok | Level::Caution | Level::Bad => format!("RabbitMQ: {}", problem.text),
+            };
+        }
         // All inputs of a process go the same way.
         let processes = inputs.first().into_iter().flat_map(|input| &input.processes);
         let acks = match processes.min_by_key(|process| process.is_as_configured) {

@@ -6,9 +6,10 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use serde::Serialize;
 
 use super::{
-    picture::{Kind, Level, Node, Picture},
+    picture::{InRabbit, Kind, Level, Node, Picture, Rabbit},
     stages::DEAD_QUEUE,
 };
+use crate::number::grouped;
 
 const COLUMNS: usize = 6;
 const BOX_WIDTH: usize = 148;
@@ -19,7 +20,7 @@ const MARGIN: usize = 8;
 const CURVE_WIDTH: f64 = 60.0;
 const CURVE_HEIGHT: f64 = 16.0;
 /// Characters of a problem that a box shows; the table shows all.
-const PROBLEM_CHARS: usize = 24;
+const PROBLEM_CHARS: usize = 21;
 
 /// A text of the page that may change, and its class.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -49,6 +50,7 @@ pub(super) fn texts(picture: &Picture) -> Texts {
         put("state", state(node), level.class());
     }
     let rescue = match &picture.rescue {
+        None if !picture.has_rescue => "no rescue queue".to_owned(),
         None => "rescue unknown".to_owned(),
         Some(rescue) if rescue.n == 0 => "nothing in rescue".to_owned(),
         Some(rescue) => format!(
@@ -62,11 +64,110 @@ pub(super) fn texts(picture: &Picture) -> Texts {
         Some(1) => "1 dead letter".to_owned(),
         Some(n) => format!("{n} dead letters"),
     };
+    rabbit(picture, &mut texts);
     let mut put = |field: &str, t: String| texts.insert(field.to_owned(), Text { t, c: "" });
     put("rescue", rescue);
     put("dead", dead);
     put("as-of", picture.as_of.strftime("%H:%M:%S UTC").to_string());
     texts
+}
+
+/// What RabbitMQ's management API tells, of itself and of queues.
+fn rabbit(picture: &Picture, texts: &mut Texts) {
+    let Some(rabbit) = &picture.rabbit else {
+        return;
+    };
+    let mut put = |field: String, t: String, c: &'static str| texts.insert(field, Text { t, c });
+    for node in picture.nodes.iter().filter(|node| node.kind == Kind::Queue) {
+        let told = node.rabbit.clone().unwrap_or_default();
+        for (field, value) in [
+            ("publish", rate(told.publish_s)),
+            ("deliver", rate(told.deliver_s)),
+            ("ack", rate(told.ack_s)),
+            ("unacked", told.unacked.map_or_else(unknown, grouped)),
+            ("bytes", size(node.bytes)),
+            ("members", members(&told)),
+        ] {
+            put(format!("{}/{field}", node.id), value, "");
+        }
+    }
+    let (text, class) = match rabbit.worst() {
+        Some(problem) => (
+            format!("{} {}", problem.level.sign(), problem.text),
+            problem.level.class(),
+        ),
+        None => (String::new(), ""),
+    };
+    put("RabbitMQ/state".to_owned(), text, class);
+    let connections = rabbit.connections.map_or_else(unknown, grouped);
+    put("RabbitMQ/connections".to_owned(), connections, "");
+    let at = rabbit.as_of.map(|at| at.strftime("%H:%M:%S UTC").to_string());
+    put("RabbitMQ/as-of".to_owned(), at.unwrap_or_else(unknown), "");
+    for node in &rabbit.nodes {
+        let (state, class) = match node.running {
+            None => ("? unknown", "muted"),
+            Some(true) => ("✓ running", "ok"),
+            Some(false) => ("▲ down", "caution"),
+        };
+        put(format!("RabbitMQ:{}/sign", node.name), state.to_owned(), class);
+        for (field, used, limit, alarm) in [
+            (
+                "memory",
+                node.memory_bytes,
+                node.memory_limit_bytes,
+                node.memory_alarm,
+            ),
+            (
+                "disk",
+                node.disk_free_bytes,
+                node.disk_free_limit_bytes,
+                node.disk_alarm,
+            ),
+        ] {
+            let alarm = match alarm {
+                Some(true) => ", ✕ alarm",
+                Some(false) => "",
+                None => ", alarm unknown",
+            };
+            let text = format!("{} (limit {}){alarm}", size(used), size(limit));
+            put(format!("RabbitMQ:{}/{field}", node.name), text, "");
+        }
+    }
+}
+
+fn unknown() -> String {
+    "unknown".to_owned()
+}
+
+/// "3 of 3 online, rabbit@a leads".
+pub(super) fn members(told: &InRabbit) -> String {
+    if told.members.is_empty() {
+        return unknown();
+    }
+    let leader = told.leader.as_deref().unwrap_or("nobody");
+    format!(
+        "{} of {} online, {leader} leads",
+        told.online.len(),
+        told.members.len()
+    )
+}
+
+/// At most four digits and a unit.
+pub(super) fn size(bytes: Option<u64>) -> String {
+    let Some(bytes) = bytes else {
+        return unknown();
+    };
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "it is shown with one digit after the point"
+    )]
+    let bytes_float = bytes as f64;
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..0x10_0000 => format!("{:.0} KiB", bytes_float / 1024.0),
+        0x10_0000..0x4000_0000 => format!("{:.1} MiB", bytes_float / 1_048_576.0),
+        _ => format!("{:.1} GiB", bytes_float / 1_073_741_824.0),
+    }
 }
 
 /// At most three digits that say something.
@@ -85,7 +186,10 @@ fn depth(node: &Node) -> String {
     match (node.kind, node.depth) {
         (Kind::Stage | Kind::Store, _) => "–".to_owned(),
         (Kind::Queue, None) => "unknown".to_owned(),
-        (Kind::Queue, Some(depth)) => format!("{depth} ready"),
+        (Kind::Queue, Some(depth)) => match node.bytes.filter(|bytes| *bytes > 0) {
+            Some(bytes) => format!("{depth} ready · {}", size(Some(bytes))),
+            None => format!("{depth} ready"),
+        },
     }
 }
 
@@ -153,10 +257,15 @@ pub(super) fn svg(picture: &Picture) -> String {
         .expect("a string takes all text");
     }
     let texts = texts(picture);
-    for node in &picture.nodes {
-        if let Some(&(column, row)) = places.get(&*node.id) {
-            draw(&mut svg, node, &texts, left(column), top(row));
-        }
+    // In the order of the flow, so that the keyboard follows it.
+    let mut boxes: Vec<_> = picture
+        .nodes
+        .iter()
+        .filter_map(|node| Some((*places.get(&*node.id)?, node)))
+        .collect();
+    boxes.sort_by_key(|(place, _)| *place);
+    for ((column, row), node) in boxes {
+        draw(&mut svg, node, &texts, left(column), top(row));
     }
     svg.push_str("</svg>");
     svg
@@ -258,11 +367,14 @@ fn curve(rates: &[f64]) -> Option<String> {
 
 /// The picture in one sentence.
 pub(super) fn summary(picture: &Picture) -> String {
+    let of_rabbit = picture.rabbit.as_ref().and_then(Rabbit::worst);
+    let of_rabbit = of_rabbit.filter(|problem| problem.level > Level::Unknown);
     let worst: Vec<_> = picture
         .nodes
         .iter()
         .filter(|node| node.level() > Level::Unknown)
         .map(|node| format!("{}: {}", node.name, state(node)))
+        .chain(of_rabbit.map(|problem| format!("RabbitMQ: {}", problem.text)))
         .collect();
     if worst.is_empty() {
         let unknown = picture
@@ -300,6 +412,20 @@ mod tests {
             (Some(1_234_567.0), "1.23 M/s"),
         ] {
             assert_eq!(rate(value), expected);
+        }
+    }
+
+    #[test]
+    fn sizes_are_short_and_unknown_is_a_word() {
+        for (bytes, expected) in [
+            (None, "unknown"),
+            (Some(0), "0 B"),
+            (Some(1023), "1023 B"),
+            (Some(300 << 10), "300 KiB"),
+            (Some(3 << 19), "1.5 MiB"),
+            (Some(16 << 30), "16.0 GiB"),
+        ] {
+            assert_eq!(size(bytes), expected);
         }
     }
 

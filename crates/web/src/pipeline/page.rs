@@ -14,7 +14,7 @@ use super::{
     api::{Connected, Input, connected, inputs},
     map::{self, Text, Texts},
     panel::Panel,
-    picture::{Kind, Node, Picture},
+    picture::{Kind, Node, Picture, RabbitNode},
 };
 use crate::{html, problem::Problem, shell::Shell, state::State};
 
@@ -57,6 +57,22 @@ impl Page<'_> {
 
     fn href(&self, node: &Node) -> String {
         map::href(node)
+    }
+
+    fn queues(&self) -> impl Iterator<Item = &Node> {
+        self.picture.nodes.iter().filter(|node| self.is_queue(node))
+    }
+
+    fn of_rabbit(&self, node: &RabbitNode, field: &str) -> String {
+        self.plain(&format!("RabbitMQ:{}/{field}", node.name))
+    }
+
+    fn class_of_node(&self, node: &RabbitNode) -> &'static str {
+        self.class_of(&format!("RabbitMQ:{}/sign", node.name))
+    }
+
+    fn class_of(&self, name: &str) -> &'static str {
+        self.texts.get(name).map_or("", |text: &Text| text.c)
     }
 
     const fn is_queue(&self, node: &Node) -> bool {

@@ -11,7 +11,7 @@ pub(super) struct Panel {
     pub(super) name: String,
     pub(super) kind: &'static str,
     pub(super) problems: Vec<Trouble>,
-    pub(super) facts: Vec<(&'static str, String)>,
+    pub(super) facts: Vec<(String, String)>,
     pub(super) processes: Vec<Process>,
 }
 
@@ -60,17 +60,36 @@ impl Panel {
     }
 }
 
-fn facts(node: &Node) -> Vec<(&'static str, String)> {
+fn facts(node: &Node) -> Vec<(String, String)> {
     let unknown = || "unknown".to_owned();
     let rate = |rate| super::map::rate(rate);
     let mut facts = vec![("in", rate(node.in_s)), ("out", rate(node.out_s))];
     if node.kind == Kind::Queue {
         facts.push(("batches that wait", node.depth.map_or_else(unknown, grouped)));
-        facts.push(("their bytes", node.bytes.map_or_else(unknown, grouped)));
+        facts.push(("bytes", node.bytes.map_or_else(unknown, grouped)));
         let consumers = node.consumers.map(|consumers| grouped(consumers.into()));
         facts.push(("consumers", consumers.unwrap_or_else(unknown)));
+        if let Some(told) = &node.rabbit {
+            facts.extend([
+                ("batches published", rate(told.publish_s)),
+                ("batches delivered", rate(told.deliver_s)),
+                ("batches acknowledged", rate(told.ack_s)),
+                ("unacknowledged", told.unacked.map_or_else(unknown, grouped)),
+                ("members", super::map::members(told)),
+            ]);
+        }
     }
-    facts
+    let facts = facts.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let parts = node.parts.iter().map(|part| {
+        let depth = part.depth.map_or_else(unknown, grouped);
+        let consumers = part.consumers.map(|consumers| grouped(consumers.into()));
+        let consumers = consumers.unwrap_or_else(unknown);
+        (
+            part.name.clone(),
+            format!("{depth} batches wait, consumers {consumers}"),
+        )
+    });
+    facts.chain(parts).collect()
 }
 
 impl Process {

@@ -1,6 +1,8 @@
 //! The picture as data: nodes with what is known of them, and the edges between them.
 
 mod parts;
+mod rabbit;
+mod spread;
 
 use std::time::Instant;
 
@@ -9,9 +11,13 @@ use serde::Serialize;
 use settings::{BrokerSettings, Settings};
 
 use self::parts::{queue_node, rescue, stage_node};
+pub(crate) use self::{
+    rabbit::{InRabbit, Rabbit, RabbitNode},
+    spread::Part,
+};
 use super::{
     fills::Answers,
-    stages::{DEAD_QUEUE, END_COLUMN, ends, stages},
+    stages::{DEAD_QUEUE, END_COLUMN, PARSER_QUEUE, ends, stages},
 };
 use crate::hub::Known;
 
@@ -24,6 +30,12 @@ pub(crate) struct Picture {
     /// What waits in rescue queues; absent while nobody tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rescue: Option<Rescue>,
+    /// What RabbitMQ tells of itself; absent with the embedded broker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rabbit: Option<Rabbit>,
+    /// Whether there are rescue queues at all.
+    #[serde(skip)]
+    pub(crate) has_rescue: bool,
     /// Dead letters in their queue; null while that is unknown.
     pub(crate) dead_letters: Option<u64>,
     /// Dead letters that each stage made since it was started.
@@ -44,6 +56,12 @@ pub(crate) struct Node {
     /// The age of the oldest; no broker of ours tells it.
     pub(crate) oldest_ms: Option<u64>,
     pub(crate) consumers: Option<u32>,
+    /// What RabbitMQ's management API knows of it; absent while it tells nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rabbit: Option<InRabbit>,
+    /// Of a box that stands for several queues: each of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) parts: Vec<Part>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) instances: Vec<Instance>,
     pub(crate) problems: Vec<Problem>,
@@ -87,7 +105,7 @@ pub(crate) enum Level {
     Bad,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Problem {
     pub(crate) level: Level,
     pub(crate) text: String,
@@ -149,6 +167,8 @@ impl Node {
             bytes: None,
             oldest_ms: None,
             consumers: None,
+            rabbit: None,
+            parts: Vec::new(),
             instances: Vec::new(),
             problems: Vec::new(),
             curve: Vec::new(),
@@ -203,8 +223,16 @@ impl Picture {
             BrokerSettings::Amqp(amqp) => amqp.queue_bytes_max,
             BrokerSettings::Embedded { queue_bytes_max, .. } => *queue_bytes_max,
         };
+        let raw = spread::raw_queues(settings);
         for (name, fill) in fills.iter() {
-            let node = queue_node(name, fill, bytes_max);
+            if name != PARSER_QUEUE && raw.contains(name) {
+                continue;
+            }
+            let node = if name == PARSER_QUEUE && raw.len() > 1 {
+                spread::node(&raw, fills, bytes_max)
+            } else {
+                queue_node(name, fill, bytes_max)
+            };
             // An edge that leads nowhere would be drawn to nothing.
             let (into, out) = (
                 sum_of(&edges, |edge| edge.to == node.id),
@@ -229,6 +257,9 @@ impl Picture {
             as_of: Timestamp::now(),
             edges,
             rescue: rescue(known, now),
+            rabbit: None,
+            has_rescue: matches!(settings.broker, BrokerSettings::Amqp(_))
+                && !settings.rescue.order.is_empty(),
             dead_letters: nodes
                 .iter()
                 .find(|node| node.id == queue_id(DEAD_QUEUE))

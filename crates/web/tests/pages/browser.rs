@@ -74,6 +74,32 @@ impl Pages {
         Self::serve(folder, store, broker, change).await
     }
 
+    /// Over a RabbitMQ that answers, with the keys of section `broker`.
+    pub(crate) async fn over_rabbitmq(keys: &[(&str, &str)]) -> Self {
+        let overrides = keys
+            .iter()
+            .map(|(key, value)| (format!("broker.{key}"), (*value).to_owned()));
+        let settings = Settings::from_sources(&settings::Sources {
+            overrides: overrides.collect(),
+            ..settings::Sources::default()
+        })
+        .expect("are good");
+        let folder = tempfile::tempdir().expect("makes a folder");
+        let store = Store::connect(&StoreSettings::Sqlite(SqliteSettings {
+            dir: folder.path().join("store"),
+            searches_max: 32,
+        }))
+        .expect("is a store");
+        store.migrate().await.expect("migrates");
+        let broker = Broker::connect(&settings.broker, "test")
+            .await
+            .expect("is an address");
+        broker.wait_ready(DEADLINE).await.expect("answers");
+        let topology = Topology::of(&settings).expect("is good");
+        broker.declare(&topology).await.expect("declares");
+        Self::serve_with(folder, store, broker, settings).await
+    }
+
     /// Another server on the same store and broker, as a process of its own would be.
     pub(crate) async fn beside(&self) -> Self {
         let folder = tempfile::tempdir().expect("makes a folder");
@@ -86,12 +112,14 @@ impl Pages {
         broker: Broker,
         change: impl FnOnce(&mut WebSettings),
     ) -> Self {
-        let mut settings = Settings {
-            data_dir: folder.path().join("data"),
-            ..Settings::default()
-        };
-        settings.web.address = Some(([127, 0, 0, 1], 0).into());
+        let mut settings = Settings::default();
         change(&mut settings.web);
+        Self::serve_with(folder, store, broker, settings).await
+    }
+
+    async fn serve_with(folder: TempDir, store: Store, broker: Broker, mut settings: Settings) -> Self {
+        settings.data_dir = folder.path().join("data");
+        settings.web.address = Some(([127, 0, 0, 1], 0).into());
         let server = web::Server::bind(&settings.web).expect("binds").expect("is on");
         let addr = server.addr();
         let ctx = Context::new(Duration::from_secs(5));

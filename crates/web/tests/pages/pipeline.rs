@@ -141,3 +141,65 @@ async fn changes_come_as_a_stream() {
     drop(stream);
     pages.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_rabbitmq_tells_is_shown_and_the_rest_is_unknown() {
+    let vhost = tokio::task::spawn_blocking(testkit::rabbitmq)
+        .await
+        .expect("starts");
+    let api = vhost.api_url();
+    let pages = Pages::over_rabbitmq(&[("url", vhost.url()), ("management_url", &api)]).await;
+    let picture = eventually(DEADLINE, || async {
+        let picture = pages.get("/api/v1/pipeline").await.json();
+        (!picture["rabbit"]["as_of"].is_null()).then_some(picture)
+    })
+    .await;
+    let description = description();
+    check(
+        &schema(&description, "/api/v1/pipeline", "get", "200", "application/json"),
+        &picture,
+    );
+    let rabbit = &picture["rabbit"];
+    assert_eq!(rabbit["nodes"][0]["running"], true, "{rabbit:#}");
+    assert_eq!(rabbit["unknown"].as_array().map(Vec::len), Some(0), "{rabbit:#}");
+    // This RabbitMQ keeps no statistics.
+    assert!(rabbit["nodes"][0]["disk_free_bytes"].is_null());
+    let nodes = picture["nodes"].as_array().expect("has nodes");
+    let queue = nodes.iter().find(|node| node["id"] == "queue:parser");
+    let queue = &queue.expect("is drawn")["rabbit"];
+    assert_eq!(queue["members"].as_array().map(Vec::len), Some(1), "{queue:#}");
+    assert!(queue["publish_s"].is_null() && queue["unacked"].is_null());
+    let page = pages.get("/pipeline?open=queue%3Aparser").await.body;
+    assert!(page.contains("1 of 1 online, ") && page.contains("unknown (limit unknown), alarm unknown"));
+    assert!(
+        page.contains("<dt>batches published</dt><dd class=\"num\">unknown</dd>"),
+        "{page}"
+    );
+    pages.stop().await;
+
+    // One that says nothing, and one whose address nobody wrote down.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let address = format!("http://{}", silent.local_addr().expect("is bound"));
+    let keys = [
+        ("url", vhost.url()),
+        ("management_url", &address),
+        ("connect_timeout", "2s"),
+    ];
+    let pages = Pages::over_rabbitmq(&keys).await;
+    let page = pages.get("/pipeline").await;
+    assert!(
+        page.status == 200 && page.body.contains("has not answered yet"),
+        "{}",
+        page.body
+    );
+    eventually(DEADLINE, || async {
+        let page = pages.get("/pipeline").await.body;
+        page.contains("did not answer within 2s")
+    })
+    .await;
+    pages.stop().await;
+    let pages = Pages::over_rabbitmq(&[("url", vhost.url())]).await;
+    let page = pages.get("/pipeline").await.body;
+    assert!(page.contains("broker.management_url is &#34;off&#34;"), "{page}");
+    pages.stop().await;
+}

@@ -175,13 +175,18 @@ pub(super) fn queue_node(name: &str, fill: &Result<Fill, String>, bytes_max: u64
         node.problem(level, "nobody takes from it", None);
     }
     if let Some(bytes) = fill.bytes {
-        #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
-        let share = bytes as f64 / bytes_max.max(1) as f64;
-        if share >= NEARLY_FULL {
-            node.problem(Level::Caution, format!("{:.0} % full", share * 100.0), None);
-        }
+        fullness(&mut node, bytes, bytes_max);
     }
     node
+}
+
+/// What it means that a queue has so many bytes.
+pub(super) fn fullness(node: &mut Node, bytes: u64, bytes_max: u64) {
+    #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
+    let share = bytes as f64 / bytes_max.max(1) as f64;
+    if share >= NEARLY_FULL {
+        node.problem(Level::Caution, format!("{:.0} % full", share * 100.0), None);
+    }
 }
 
 pub(super) fn rescue(known: &[Known], now: Instant) -> Option<Rescue> {

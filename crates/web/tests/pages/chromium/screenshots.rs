@@ -139,6 +139,35 @@ async fn with_accounts(folder: &Path, pages: &Pages, browser: &Chromium) {
     draw(folder, browser, &paths).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "draws pictures and checks nothing"]
+async fn of_the_pipeline_over_rabbitmq() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("screenshots");
+    std::fs::create_dir_all(&folder).expect("makes a folder");
+    let certificates = tempfile::tempdir().expect("makes a folder");
+    let ca = testkit::Authority::new(certificates.path(), "ca");
+    let server = testkit::RabbitMq::start_private_with_statistics(ca.issue("server", "localhost")).await;
+    let (url, api) = (server.url(), server.api_url());
+    let pages = Pages::over_rabbitmq(&[("url", &url), ("management_url", &api)]).await;
+    let _beats = all_is_well(&pages).await;
+    eventually(DEADLINE, || async {
+        let picture = pages.get("/api/v1/pipeline").await.json();
+        !picture["rabbit"]["nodes"][0]["disk_free_bytes"].is_null()
+    })
+    .await;
+    let browser = Chromium::start(&pages).await;
+    for (theme, width) in [("light", 1440), ("dark", 1440), ("light", 390)] {
+        browser.prefer(&[("prefers-color-scheme", theme)]).await;
+        browser.resize(width, 1400).await;
+        browser.open("/pipeline?open=queue%3Aparser").await;
+        browser
+            .picture(&file(&folder, "pipeline-rabbitmq", theme, width))
+            .await;
+    }
+    browser.close().await;
+    pages.stop().await;
+}
+
 /// What people do and write down.
 async fn written_down(pages: &Pages, letter: &str) {
     let csrf = pages.get("/saved").await.csrf().to_owned();
