@@ -1,6 +1,6 @@
 // The pipeline's numbers, changed in place.
 
-import { say } from "./core.js";
+import { onKeys, say } from "./core.js";
 
 const stale = document.getElementById("pipeline-stale");
 const summary = document.getElementById("pipeline-summary");
@@ -26,6 +26,19 @@ source.addEventListener("patch", (event) => {
   summary.textContent = bad.length
     ? `${bad.map(([name, text]) => `${name.split("/")[0].replace("queue:", "queue ")}: ${text}`).join("; ")}.`
     : "All stages and queues are well.";
+});
+
+onKeys({ c: () => location.assign("/pipeline/clients") }, [["c", "clients"], ["← →", "from box to box, when one has the focus"]]);
+
+// Without a box that has the focus these keys scroll, as ever.
+document.querySelector(".map")?.addEventListener("keydown", (event) => {
+  const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+  if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
+  const boxes = [...document.querySelectorAll(".map a")];
+  const to = boxes[boxes.indexOf(event.target.closest("a")) + step];
+  if (!to) return;
+  event.preventDefault();
+  to.focus();
 });
 
 setInterval(() => {

@@ -2,7 +2,7 @@
 
 use crate::{
     browser::Pages,
-    chromium::{Chromium, ENTER, ESCAPE, TAB},
+    chromium::{Chromium, DOWN, ENTER, ESCAPE, TAB},
     data::{event, put},
 };
 
@@ -196,6 +196,29 @@ async fn sources_are_walked_by_keys() {
     browser.open("/sources").await;
     browser.press("s").await;
     browser.until("location.search === '?q=&state=silent'").await;
+    browser.close().await;
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn arrows_follow_the_flow_of_the_pipeline() {
+    let pages = Pages::start().await;
+    let browser = Chromium::start(&pages).await;
+    browser.open("/pipeline").await;
+    browser.run("document.querySelector('.map a').focus()").await;
+    let focused = "return document.activeElement.querySelector('.name')?.textContent ?? ''";
+    let mut names = Vec::new();
+    for _ in 0..2 {
+        browser.press(DOWN).await;
+        let name = browser.run(focused).await;
+        names.push(name.as_str().unwrap_or_default().to_owned());
+    }
+    // From intake to its queue, and from that to who takes from it.
+    assert_eq!(names, ["parser", "parser"]);
+    browser.press(ENTER).await;
+    browser.until("location.search === '?open=parser'").await;
+    browser.press("c").await;
+    browser.until("location.pathname === '/pipeline/clients'").await;
     browser.close().await;
     pages.stop().await;
 }
