@@ -119,9 +119,11 @@ bench-compare: deps ## measure two git revisions in turn (A=main B=. CASES="relp
 	cargo build --release --workspace --bins
 	$(TARGET)/release/bench compare $(CASES) --a "$(A)" --b "$(B)" --runs $(RUNS) $(ARGS)
 
-# Built apart, because stacks need frame pointers and names, which the release profile leaves out.
+# Built apart, because stacks need frame pointers and names, which the release profile leaves out; and without
+# link-time optimisation, which takes longer than all the rest.
 flamegraph: deps ## draw where the time of a case goes, with perf (CASE=rows ARGS=...)
-	CARGO_PROFILE_RELEASE_DEBUG=line-tables-only RUSTFLAGS="-C force-frame-pointers=yes" \
+	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_STRIP=none \
+		RUSTFLAGS="-C force-frame-pointers=yes" \
 		cargo build --release --workspace --bins --target-dir $(TARGET)/flamegraph
 	$(TARGET)/flamegraph/release/bench flamegraph $(CASE) $(ARGS)
 
