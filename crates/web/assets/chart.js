@@ -69,6 +69,11 @@ export function draw(chart, run) {
     ? { timeZone: zone, month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" }
     : { timeZone: zone, hour: "2-digit", minute: "2-digit", second: bucket < 60e3 ? "2-digit" : undefined });
   const half = bucket / 2000;
+  // A time at the very edge would be cut, or stand on the numbers beside it.
+  const isInside = (at) => {
+    const pixels = (seconds) => (seconds / (length * half * 2)) * (chart.clientWidth - 68);
+    return pixels(at - from / 1000) > 24 && pixels(from / 1000 + length * half * 2 - at) > 4;
+  };
   const holder = document.createElement("div");
   holder.className = "plot";
   const axis = { stroke: colour("--muted"), grid: { stroke: colour("--border"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
@@ -83,7 +88,7 @@ export function draw(chart, run) {
       y: { range: (_, __, max) => [0, Math.max(1, max)] },
     },
     axes: [
-      { ...axis, size: 18, gap: 2, values: (_, ticks) => ticks.map((at) => form.format(at * 1000)) },
+      { ...axis, size: 18, gap: 2, values: (_, ticks) => ticks.map((at) => (isInside(at) ? form.format(at * 1000) : "")) },
       { ...axis, size: 44, gap: 4, values: (_, ticks) => ticks.map((n) => (n >= 1e6 ? `${n / 1e6}M` : n >= 1e3 ? `${n / 1e3}k` : n)) },
     ],
     series: [{}, ...series.map(([name, token]) => ({

@@ -38,6 +38,8 @@ pub(super) struct Told {
 #[template(path = "search/chart.html")]
 pub(super) struct Chart {
     failure: Option<String>,
+    /// It is of all events of the range, as the search found none.
+    is_of_all: bool,
     width: usize,
     columns: Vec<Column>,
     rows: Vec<Row>,
@@ -128,9 +130,17 @@ const fn basis(quality: Quality) -> &'static str {
 }
 
 impl Chart {
+    pub(super) fn of_all_events(self) -> Self {
+        Self {
+            is_of_all: true,
+            ..self
+        }
+    }
+
     fn failed(why: &str) -> Self {
         Self {
             failure: Some(why.to_owned()),
+            is_of_all: false,
             width: 0,
             columns: Vec::new(),
             rows: Vec::new(),
@@ -181,6 +191,7 @@ fn drawn(histogram: &Histogram, asked: &Asked) -> Chart {
     let [crit, err, warning, other] = sums.map(grouped);
     Chart {
         failure: None,
+        is_of_all: false,
         width: bars.len().max(1) * STEP,
         columns: columns.collect(),
         rows: rows.collect(),

@@ -251,6 +251,13 @@ struct Outcome {
     took_ms: u128,
 }
 
+impl Outcome {
+    /// All was looked through, and there is nothing.
+    fn is_nothing(&self) -> bool {
+        self.rows == 0 && self.failure.is_none() && self.end.is_some_and(|end| end.complete)
+    }
+}
+
 impl Writing<'_> {
     async fn write(&self) {
         let started = Instant::now();
@@ -259,11 +266,19 @@ impl Writing<'_> {
         self.push(&self.foot(&outcome).await).await;
         // The shape must not hold back the rows, and what is frequent must not hold back the shape.
         let shape = async {
-            let shape = chart::Shape::of(self.state, self.asked).await;
+            let without_filter = match outcome.is_nothing() {
+                true => self.without_filter().await,
+                false => None,
+            };
+            let shape = chart::Shape::of(self.state, without_filter.as_ref().unwrap_or(self.asked)).await;
             let (rows, took_ms, end) = (outcome.rows, outcome.took_ms, outcome.end.as_ref());
             self.push(&Status::new(self.asked, rows, took_ms, end, shape.count()))
                 .await;
-            self.push(&shape.chart(self.asked)).await;
+            let chart = match &without_filter {
+                Some(asked) => shape.chart(asked).of_all_events(),
+                None => shape.chart(self.asked),
+            };
+            self.push(&chart).await;
         };
         let frequent = async {
             self.push(&facets::Facets::of(self.state, self.asked).await).await;
@@ -271,6 +286,16 @@ impl Writing<'_> {
         if outcome.failure.is_none() {
             tokio::join!(shape, frequent);
         }
+    }
+
+    /// The same range with everything in it: what there is where nothing was found.
+    async fn without_filter(&self) -> Option<Asked> {
+        let ask = &self.asked.ask;
+        if ask.q.trim().is_empty() || !ask.cursor.is_empty() {
+            return None;
+        }
+        let reading = Reading::new(&self.state.settings, self.shell, field_names(self.state).await);
+        ask.with_query(String::new()).read(&reading).ok()
     }
 
     /// A part that cannot be drawn is a bug of ours; the rest of the page stands.
