@@ -71,7 +71,15 @@ pub(super) async fn measure(place: &Place, side: &Side) -> anyhow::Result<Outcom
         "/paint/milliseconds",
         PAINT_MAX,
     ) {
-        Ok(paint) => lines.push(paint),
+        Ok(paint) => {
+            lines.push(paint);
+            let empty = median(ours.detail("/paint/empty_page_milliseconds"))?;
+            lines.push(Line::alone(
+                "web: first paint of an empty page, the same browser",
+                "ms",
+                empty,
+            ));
+        }
         Err(_none) => eprintln!("  no first paint: chromedriver is not installed"),
     }
     Ok(Outcome::of(Case::Web, &ours, lines))
@@ -102,6 +110,7 @@ pub(super) async fn once(place: &Place, side: &Side) -> anyhow::Result<Run> {
             "scripts": { "kilobytes": to_f64(scripts.bytes) / 1000.0, "modules": scripts.modules },
             "paint": paint.map(|paint| json!({
                 "milliseconds": paint.painted, "first_byte_milliseconds": paint.first_byte,
+                "empty_page_milliseconds": paint.empty,
             })),
         }),
         usage: vec![rest, tailing],

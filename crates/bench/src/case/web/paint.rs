@@ -21,6 +21,9 @@ const PAINTED: &str = "const entries = performance.getEntriesByName('first-conte
     const page = performance.getEntriesByType('navigation')[0];
     return entries.length ? [entries[0].startTime, page.responseStart] : null";
 
+/// A page that costs nothing but the browser's own time.
+const EMPTY: &str = "data:text/html,<p>empty";
+
 /// Milliseconds from the click.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Paint {
@@ -28,9 +31,11 @@ pub(super) struct Paint {
     pub(super) painted: f64,
     /// To the first byte, which is our part of it.
     pub(super) first_byte: f64,
+    /// To the first text of a page that has nothing else.
+    pub(super) empty: f64,
 }
 
-/// The median of several loads; `None` without a browser.
+/// Medians of several loads; `None` without a browser.
 pub(super) async fn first(web: SocketAddr) -> anyhow::Result<Option<Paint>> {
     let driver = SocketAddr::from((Ipv4Addr::LOCALHOST, testkit::free_port()));
     let mut guard = Guard::new("paint", Signal::SIGTERM)?;
@@ -58,27 +63,34 @@ pub(super) async fn first(web: SocketAddr) -> anyhow::Result<Option<Paint>> {
     let begun = ask(driver, "/session", &wanted).await?;
     let session = begun.get("sessionId").and_then(Value::as_str);
     let session = session.context("a session has an id")?;
-    let mut times = Vec::new();
+    let search = format!("http://{web}/search");
+    let (mut searches, mut empties) = (Vec::new(), Vec::new());
     for _ in 0..LOADS {
-        let url = json!({ "url": format!("http://{web}/search") });
-        ask(driver, &format!("/session/{session}/url"), &url).await?;
-        times.push(painted(driver, session).await?);
+        searches.push(load(driver, session, &search).await?);
+        empties.push(load(driver, session, EMPTY).await?);
     }
-    let mut times: Vec<Paint> = times.split_off(WARM_UP);
-    times.sort_by(|one, other| one.painted.total_cmp(&other.painted));
-    Ok(times.get(times.len() / 2).copied())
+    let (painted, first_byte) = median(searches);
+    Ok(Some(Paint {
+        painted,
+        first_byte,
+        empty: median(empties).0,
+    }))
 }
 
-/// Waits for the paint, which comes with the next frame.
-async fn painted(driver: SocketAddr, session: &str) -> anyhow::Result<Paint> {
+fn median(times: Vec<(f64, f64)>) -> (f64, f64) {
+    let mut times: Vec<_> = times.into_iter().skip(WARM_UP).collect();
+    times.sort_by(|one, other| one.0.total_cmp(&other.0));
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+/// Opens the address and waits for its paint, which comes with the next frame: when it came, and when the first byte.
+async fn load(driver: SocketAddr, session: &str, url: &str) -> anyhow::Result<(f64, f64)> {
+    ask(driver, &format!("/session/{session}/url"), &json!({ "url": url })).await?;
     let script = json!({ "script": PAINTED, "args": [] });
     let path = format!("/session/{session}/execute/sync");
     let at = testkit::eventually(START_MAX, || async {
         let told = ask(driver, &path, &script).await.ok()?;
-        Some(Paint {
-            painted: told.get(0)?.as_f64()?,
-            first_byte: told.get(1)?.as_f64()?,
-        })
+        Some((told.get(0)?.as_f64()?, told.get(1)?.as_f64()?))
     });
     Ok(at.await)
 }
