@@ -264,7 +264,8 @@ impl Writing<'_> {
         let mut outcome = self.rows().await;
         outcome.took_ms = started.elapsed().as_millis();
         self.push(&self.foot(&outcome).await).await;
-        // The shape must not hold back the rows, and what is frequent must not hold back the shape.
+        // The shape must not hold back the rows, and what is frequent must not hold back the shape. The focus goes
+        // through the parts in the order in which they are sent, so that it is always the same.
         let shape = async {
             let without_filter = match outcome.is_nothing() {
                 true => self.without_filter().await,
@@ -280,11 +281,9 @@ impl Writing<'_> {
             };
             self.push(&chart).await;
         };
-        let frequent = async {
-            self.push(&facets::Facets::of(self.state, self.asked).await).await;
-        };
         if outcome.failure.is_none() {
-            tokio::join!(shape, frequent);
+            let ((), frequent) = tokio::join!(shape, facets::Facets::of(self.state, self.asked));
+            self.push(&frequent).await;
         }
     }
 
