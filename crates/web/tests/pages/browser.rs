@@ -18,6 +18,16 @@ use tokio::{
 /// Longer than anything here takes on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
+async fn sqlite(folder: &TempDir) -> Store {
+    let store = Store::connect(&StoreSettings::Sqlite(SqliteSettings {
+        dir: folder.path().join("store"),
+        searches_max: 32,
+    }))
+    .expect("is a store");
+    store.migrate().await.expect("migrates");
+    store
+}
+
 /// The pages, served.
 pub(crate) struct Pages {
     pub(crate) addr: SocketAddr,
@@ -36,12 +46,7 @@ impl Pages {
     /// With other settings than the usual.
     pub(crate) async fn with(change: impl FnOnce(&mut WebSettings)) -> Self {
         let folder = tempfile::tempdir().expect("makes a folder");
-        let store = Store::connect(&StoreSettings::Sqlite(SqliteSettings {
-            dir: folder.path().join("store"),
-            searches_max: 32,
-        }))
-        .expect("is a store");
-        store.migrate().await.expect("migrates");
+        let store = sqlite(&folder).await;
         Self::on(folder, store, change).await
     }
 
@@ -85,12 +90,7 @@ impl Pages {
         })
         .expect("are good");
         let folder = tempfile::tempdir().expect("makes a folder");
-        let store = Store::connect(&StoreSettings::Sqlite(SqliteSettings {
-            dir: folder.path().join("store"),
-            searches_max: 32,
-        }))
-        .expect("is a store");
-        store.migrate().await.expect("migrates");
+        let store = sqlite(&folder).await;
         let broker = Broker::connect(&settings.broker, "test")
             .await
             .expect("is an address");
