@@ -264,10 +264,7 @@ impl Amqp {
     }
 
     pub(crate) async fn fill(&self, queue: &QueueName) -> Result<Fill, BrowseError> {
-        let (channel, _session) = self.looking().await?;
-        let timeout = self.inner.endpoint.connect_timeout();
-        let fill = tokio::time::timeout(timeout, browse::fill(&channel, queue)).await;
-        let fill = fill.unwrap_or_else(|_elapsed| Err(self.no_answer()))?;
+        let (channel, _session, fill) = self.look(queue).await?;
         if let Err(error) = channel.close(200, "done".into()).await {
             tracing::debug!(%error, "channel was closed already");
         }
@@ -275,10 +272,26 @@ impl Amqp {
     }
 
     pub(crate) async fn browse(&self, queue: &QueueName) -> Result<(Browser, u64), BrowseError> {
-        let (channel, session) = self.looking().await?;
-        let total = browse::fill(&channel, queue).await?.ready;
+        let (channel, session, fill) = self.look(queue).await?;
         let limit = self.inner.limits.delivery_limit;
-        Ok((Browser::new(channel, session, queue.clone(), limit), total))
+        Ok((Browser::new(channel, session, queue.clone(), limit), fill.ready))
+    }
+
+    /// A channel to look at `queue` with, and how full it is.
+    async fn look(&self, queue: &QueueName) -> Result<(Channel, Arc<Session>, Fill), BrowseError> {
+        let (channel, session) = self.looking().await?;
+        let queue = queue.clone();
+        // Whoever asks may give up, and the question is asked to its end: when a channel is closed by both sides at
+        // once, because it was dropped and because the queue is missing, lapin ends the connection with all others.
+        let asking = tokio::spawn(async move {
+            let fill = browse::fill(&channel, &queue).await?;
+            Ok((channel, session, fill))
+        });
+        match tokio::time::timeout(self.inner.endpoint.connect_timeout(), asking).await {
+            Ok(Ok(looked)) => looked,
+            Ok(Err(_)) => Err(BrowseError::Closed),
+            Err(_elapsed) => Err(self.no_answer()),
+        }
     }
 
     /// A channel where the broker answers even while it blocks publishers.

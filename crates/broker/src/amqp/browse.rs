@@ -21,7 +21,7 @@ use lapin::{
 
 use crate::{
     amqp::{
-        endpoint::{Session, describe},
+        endpoint::{Session, describe, has_no_queue},
         headers,
     },
     browser::{Fill, Place},
@@ -68,12 +68,8 @@ pub(crate) async fn fill(channel: &Channel, queue: &QueueName) -> Result<Fill, B
             bytes: None,
             consumers: found.consumer_count(),
         }),
-        Err(error) => Err(match error.kind() {
-            lapin::ErrorKind::ProtocolError(protocol) if protocol.get_id() == 404 => {
-                BrowseError::NoSuchQueue { queue: queue.clone() }
-            }
-            _ => lost(&error),
-        }),
+        Err(error) if has_no_queue(&error, queue) => Err(BrowseError::NoSuchQueue { queue: queue.clone() }),
+        Err(error) => Err(lost(&error)),
     }
 }
 

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     amqp::{
         DeadLetters,
-        endpoint::{Session, describe},
+        endpoint::{Session, describe, has_no_queue},
         headers,
         link::Link,
         settle::{Command, Settlements, Settler, Unsettled},
@@ -249,10 +249,10 @@ impl Task {
     /// The error that trying again does not mend, if it is one.
     fn refusal(&self, error: &lapin::Error) -> Option<ConsumeError> {
         let queue = self.queue.clone();
+        if has_no_queue(error, &queue) {
+            return Some(ConsumeError::NoSuchQueue { queue });
+        }
         match error.kind() {
-            ErrorKind::ProtocolError(error) if error.get_id() == 404 => {
-                Some(ConsumeError::NoSuchQueue { queue })
-            }
             ErrorKind::ProtocolError(problem) if matches!(problem.get_id(), 403 | 405 | 406 | 540) => {
                 Some(ConsumeError::Refused {
                     queue,

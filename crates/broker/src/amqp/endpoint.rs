@@ -30,7 +30,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use crate::error::ConnectError;
+use crate::{error::ConnectError, name::QueueName};
 
 /// How long a close may take before the socket is shut down.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -312,6 +312,16 @@ pub(crate) fn describe(error: &lapin::Error) -> String {
         ErrorKind::ParsingError(_) => "what it answers is no AMQP".to_owned(),
         _ => error.to_string(),
     }
+}
+
+/// Whether RabbitMQ says that `queue` is not there. It answers `NOT_FOUND` too while a queue that is there has no leader
+/// or takes too long (`rabbit_amqqueue:absent/2`), and an error that ends the connection may be about another queue.
+pub(crate) fn has_no_queue(error: &lapin::Error, queue: &QueueName) -> bool {
+    let ErrorKind::ProtocolError(error) = error.kind() else {
+        return false;
+    };
+    let text = error.get_message().as_str();
+    text.starts_with(&format!("NOT_FOUND - no queue '{queue}' in vhost "))
 }
 
 /// The address once for each of its hosts, which may stand in it with commas between them.

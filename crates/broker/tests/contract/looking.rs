@@ -1,6 +1,6 @@
 //! Dead letters: looking at them, taking some away, putting them back.
 
-use std::cell::Cell;
+use std::{cell::Cell, time::Duration};
 
 use broker::{
     Broker, BrowseError, Browser, DeadLetter, Death, Delivery, Disposition, Exchange, Letter, Place,
@@ -8,7 +8,9 @@ use broker::{
 };
 use testkit::eventually;
 
-use crate::fixture::{DEADLINE, Fixture, files, message, next, number, store};
+use crate::fixture::{
+    DEADLINE, Fixture, files, message, next, number, parser, publish_numbers, store, take_numbers,
+};
 
 const LETTERS: usize = 600;
 
@@ -256,5 +258,21 @@ pub(crate) async fn a_queue_tells_how_full_it_is(fixture: Fixture) {
     let bytes = broker.fill(&QueueName::dead()).await.unwrap().bytes;
     assert_eq!(bytes, fixture.is_embedded().then_some(3));
     delivery.settle(Disposition::Ack).await;
+    broker.close().await;
+}
+
+pub(crate) async fn looking_that_is_given_up_harms_nobody(fixture: Fixture) {
+    let broker = fixture.open().await;
+    let missing = QueueName::new("missing").unwrap();
+    let mut consumer = parser(&broker, 1).await;
+    let reconnects = broker.counters().reconnects;
+    for turn in 0..200 {
+        // At any moment, also between the question and the answer.
+        let patience = Duration::from_micros(20 * turn);
+        tokio::time::timeout(patience, broker.fill(&missing)).await.ok();
+    }
+    publish_numbers(&broker, 0..1).await;
+    assert_eq!(take_numbers(&mut consumer, 1).await, [0]);
+    assert_eq!(broker.counters().reconnects, reconnects);
     broker.close().await;
 }

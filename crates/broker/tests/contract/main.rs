@@ -72,6 +72,7 @@ contract![
     looking::a_dead_letter_goes_back_to_its_queue_alone_and_can_die_again,
     looking::what_has_no_way_back_is_told,
     looking::a_queue_tells_how_full_it_is,
+    looking::looking_that_is_given_up_harms_nobody,
     listening::status_is_heard_by_all_who_listen_and_kept_for_nobody,
     listening::parsed_batches_are_heard_once_and_stay_in_their_queues,
     listening::listening_makes_nothing_routable,
