@@ -1,7 +1,8 @@
 //! RabbitMQ, through lapin.
 //!
-//! There are two connections: when the broker blocks publishers it stops reading from connections that have
-//! published, so that acks on the same one would wait with them. The second is made when something is consumed.
+//! There are three connections: when the broker blocks publishers it stops reading from connections that have
+//! published, so that acks on the same one would wait with them. The second is made when something is consumed, the third
+//! when somebody looks at a queue.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -9,7 +10,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use lapin::Channel;
 use parking_lot::Mutex;
 use settings::AmqpSettings;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -20,8 +20,9 @@ use crate::{
         announce::Announcement,
         consume::{Shared, Task},
         declare::Limits,
-        endpoint::{Endpoint, Session},
+        endpoint::Endpoint,
         link::{Link, StateTeller, Supervisor},
+        look::Looker,
     },
     backoff::Backoff,
     browser::Fill,
@@ -45,6 +46,7 @@ mod headers;
 mod ledger;
 mod link;
 mod listen;
+mod look;
 mod publish;
 mod settle;
 
@@ -81,6 +83,7 @@ struct Inner {
     publishing: Link,
     /// Made with the first consumer.
     consuming: Mutex<Option<Link>>,
+    looker: Arc<Looker>,
     /// Made with the first announcement.
     announcing: OnceLock<mpsc::Sender<Announcement>>,
     /// Publishers and consumers.
@@ -128,6 +131,7 @@ impl Amqp {
             queue_bytes_max: settings.queue_bytes_max,
             delivery_limit: settings.delivery_limit,
         };
+        let looker = Looker::new(&endpoint, name, hang_up.clone());
         let inner = Inner {
             endpoint,
             name: name.to_owned(),
@@ -138,6 +142,7 @@ impl Amqp {
             counters,
             publishing,
             consuming: Mutex::new(None),
+            looker: Arc::new(looker),
             announcing: OnceLock::new(),
             workers: TaskTracker::new(),
             supervisors,
@@ -243,6 +248,7 @@ impl Amqp {
         let gone = CancellationToken::new();
         let task = listen::Task {
             link: self.consuming(),
+            looker: Arc::clone(&self.inner.looker),
             wanted,
             backlog,
             ear: Arc::clone(&ear),
@@ -264,54 +270,13 @@ impl Amqp {
     }
 
     pub(crate) async fn fill(&self, queue: &QueueName) -> Result<Fill, BrowseError> {
-        let (channel, _session, fill) = self.look(queue).await?;
-        if let Err(error) = channel.close(200, "done".into()).await {
-            tracing::debug!(%error, "channel was closed already");
-        }
-        Ok(fill)
+        self.inner.looker.fill(queue).await
     }
 
     pub(crate) async fn browse(&self, queue: &QueueName) -> Result<(Browser, u64), BrowseError> {
-        let (channel, session, fill) = self.look(queue).await?;
+        let (channel, session, fill) = self.inner.looker.look(queue).await?;
         let limit = self.inner.limits.delivery_limit;
         Ok((Browser::new(channel, session, queue.clone(), limit), fill.ready))
-    }
-
-    /// A channel to look at `queue` with, and how full it is.
-    async fn look(&self, queue: &QueueName) -> Result<(Channel, Arc<Session>, Fill), BrowseError> {
-        let (channel, session) = self.looking().await?;
-        let queue = queue.clone();
-        // Whoever asks may give up, and the question is asked to its end: when a channel is closed by both sides at
-        // once, because it was dropped and because the queue is missing, lapin ends the connection with all others.
-        let asking = tokio::spawn(async move {
-            let fill = browse::fill(&channel, &queue).await?;
-            Ok((channel, session, fill))
-        });
-        match tokio::time::timeout(self.inner.endpoint.connect_timeout(), asking).await {
-            Ok(Ok(looked)) => looked,
-            Ok(Err(_)) => Err(BrowseError::Closed),
-            Err(_elapsed) => Err(self.no_answer()),
-        }
-    }
-
-    /// A channel where the broker answers even while it blocks publishers.
-    async fn looking(&self) -> Result<(Channel, Arc<Session>), BrowseError> {
-        let mut link = self.consuming();
-        let timeout = self.inner.endpoint.connect_timeout();
-        let session = tokio::time::timeout(timeout, link.up())
-            .await
-            .map_err(|_elapsed| self.no_answer())?
-            .ok_or(BrowseError::Closed)?;
-        let channel = tokio::time::timeout(timeout, session.connection.create_channel())
-            .await
-            .map_err(|_elapsed| self.no_answer())?
-            .map_err(|error| browse::lost(&error))?;
-        Ok((channel, session))
-    }
-
-    fn no_answer(&self) -> BrowseError {
-        let problem = self.inner.state.borrow().to_string();
-        BrowseError::Unavailable { problem }
     }
 
     /// The connection for consumers.
@@ -346,6 +311,7 @@ impl Amqp {
             tracing::warn!("the broker did not answer everything before the connection was closed");
         }
         self.inner.hang_up.cancel();
+        self.inner.looker.close().await;
         self.inner.supervisors.close();
         self.inner.supervisors.wait().await;
     }

@@ -32,7 +32,7 @@ pub(crate) async fn run(
             let open = match channel.take().filter(|channel| channel.status().connected()) {
                 Some(open) => open,
                 None => match link.up().await {
-                    Some(session) => session.connection.create_channel().await?,
+                    Some(session) => session.open_channel().await?,
                     None => return Ok(None),
                 },
             };

@@ -21,8 +21,9 @@ use lapin::{
 
 use crate::{
     amqp::{
-        endpoint::{Session, describe, has_no_queue},
+        endpoint::{Session, has_no_queue},
         headers,
+        look::lost,
     },
     browser::{Fill, Place},
     error::BrowseError,
@@ -70,12 +71,6 @@ pub(crate) async fn fill(channel: &Channel, queue: &QueueName) -> Result<Fill, B
         }),
         Err(error) if has_no_queue(&error, queue) => Err(BrowseError::NoSuchQueue { queue: queue.clone() }),
         Err(error) => Err(lost(&error)),
-    }
-}
-
-pub(crate) fn lost(error: &lapin::Error) -> BrowseError {
-    BrowseError::Lost {
-        problem: describe(error),
     }
 }
 

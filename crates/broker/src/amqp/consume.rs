@@ -229,7 +229,7 @@ impl Task {
     }
 
     async fn subscribe(&self, session: &Session) -> lapin::Result<(Channel, lapin::Consumer)> {
-        let channel = session.connection.create_channel().await?;
+        let channel = session.open_channel().await?;
         channel
             .basic_qos(self.prefetch, BasicQosOptions { global: false })
             .await?;

@@ -57,8 +57,7 @@ pub(crate) async fn declare(
 
 async fn open(session: &Session) -> Result<Channel, DeclareError> {
     session
-        .connection
-        .create_channel()
+        .open_channel()
         .await
         .map_err(|error| DeclareError::Unavailable {
             problem: describe(&error),

@@ -9,13 +9,13 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU16, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use lapin::{
-    AsyncTcpStream, Connection, ConnectionProperties, ErrorKind,
+    AsyncTcpStream, Channel, Connection, ConnectionProperties, ErrorKind,
     tcp::{RustlsConnector, RustlsConnectorConfig},
     uri::{AMQPScheme, AMQPUri},
 };
@@ -69,6 +69,8 @@ pub(crate) struct Session {
     /// The node it goes to.
     pub(crate) node: SocketAddr,
     socket: Socket,
+    /// Channels that may still be opened.
+    channels_left: AtomicU16,
     /// RabbitMQ's `max_message_size`, once it has told us; 0 before.
     body_bytes_max: AtomicU64,
 }
@@ -104,6 +106,16 @@ impl Endpoint {
             connect_timeout: settings.connect_timeout,
             address: address.into(),
         })
+    }
+
+    /// The same with AMQP frames of `frame_bytes` at most.
+    pub(crate) fn with_frames_of(&self, frame_bytes: u32) -> Self {
+        let mut endpoint = self.clone();
+        for node in &mut endpoint.nodes {
+            let wanted = node.query.frame_max.unwrap_or(frame_bytes);
+            node.query.frame_max = Some(wanted.min(frame_bytes));
+        }
+        endpoint
     }
 
     pub(crate) fn connect_timeout(&self) -> Duration {
@@ -209,6 +221,7 @@ impl Endpoint {
         );
         match timeout(patience, connecting).await {
             Ok(Ok(connection)) => Ok(Session {
+                channels_left: AtomicU16::new(connection.configuration().channel_max()),
                 connection,
                 node: addr,
                 socket,
@@ -278,6 +291,23 @@ impl Session {
 }
 
 impl Session {
+    /// A new channel. Each has a number of its own, and lapin answers for a channel with the error that ended an earlier
+    /// one with its number. So none is used twice: a connection that has none left is ended, for a new one.
+    pub(crate) async fn open_channel(&self) -> lapin::Result<Channel> {
+        let left = &self.channels_left;
+        let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if taken.is_err() {
+            self.socket.shut_down();
+            return Err(ErrorKind::ChannelsLimitReached.into());
+        }
+        self.connection.create_channel().await
+    }
+
+    /// Whether [`Session::open_channel`] can still do it.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.connection.status().connected() && self.channels_left.load(Ordering::Relaxed) > 0
+    }
+
     /// The largest body that the broker takes, if that is known.
     pub(crate) fn body_bytes_max(&self) -> Option<u64> {
         Some(self.body_bytes_max.load(Ordering::Relaxed)).filter(|max| *max > 0)

@@ -17,12 +17,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     amqp::{
-        browse,
         endpoint::{Session, describe},
         headers,
         link::Link,
+        look::Looker,
     },
     backoff::Backoff,
+    error::BrowseError,
     listening::{Backlog, Ear, Heard, STATUS},
     name::{BindingKey, Exchange},
     topology::Queue,
@@ -32,6 +33,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) link: Link,
+    pub(crate) looker: Arc<Looker>,
     pub(crate) wanted: Wanted,
     pub(crate) backlog: Backlog,
     pub(crate) ear: Arc<Ear>,
@@ -102,7 +104,8 @@ impl Task {
         let keys = match &self.wanted {
             Wanted::Status => vec![BindingKey::all()],
             Wanted::Parsed(queues) => {
-                let keys = keys_of_those_there(session, queues).await?;
+                let keys = keys_of_those_there(&self.looker, queues).await;
+                let keys = keys.map_err(|error| error.to_string())?;
                 if keys.is_empty() {
                     return Err("there is no queue of a shipper".to_owned());
                 }
@@ -113,7 +116,7 @@ impl Task {
     }
 
     async fn open(&self, session: &Session, keys: &[BindingKey]) -> lapin::Result<(Channel, Consumer)> {
-        let channel = session.connection.create_channel().await?;
+        let channel = session.open_channel().await?;
         let options = QueueDeclareOptions {
             exclusive: true,
             auto_delete: true,
@@ -172,29 +175,21 @@ impl Task {
 }
 
 /// The keys of those queues that are there, each once.
-async fn keys_of_those_there(session: &Session, queues: &[Queue]) -> Result<Vec<BindingKey>, String> {
+async fn keys_of_those_there(looker: &Looker, queues: &[Queue]) -> Result<Vec<BindingKey>, BrowseError> {
     let mut keys: Vec<BindingKey> = Vec::new();
     for queue in queues {
-        // A question about a queue that is not there ends its channel.
-        let channel = session
-            .connection
-            .create_channel()
-            .await
-            .map_err(|error| describe(&error))?;
-        match browse::fill(&channel, &queue.name).await {
-            Ok(_) => {
-                // Those of a queue that the parser publishes to by its name, which takes the same messages.
-                for key in queue.binding_keys.iter().chain(&queue.unbound_keys) {
-                    if !keys.contains(key) {
-                        keys.push(key.clone());
-                    }
-                }
-                if let Err(error) = channel.close(200, "done".into()).await {
-                    tracing::debug!(%error, "channel was closed already");
-                }
+        match looker.fill(&queue.name).await {
+            Ok(_) => {}
+            Err(error @ BrowseError::NoSuchQueue { .. }) => {
+                tracing::debug!(%error, "its messages are not listened to");
+                continue;
             }
-            Err(error) => {
-                tracing::debug!(%error, queue = %queue.name, "its messages are not listened to");
+            Err(error) => return Err(error),
+        }
+        // Those of a queue that the parser publishes to by its name, which takes the same messages.
+        for key in queue.binding_keys.iter().chain(&queue.unbound_keys) {
+            if !keys.contains(key) {
+                keys.push(key.clone());
             }
         }
     }

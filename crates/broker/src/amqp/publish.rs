@@ -85,7 +85,7 @@ pub(crate) async fn run(
 }
 
 async fn open(session: &Session) -> lapin::Result<Channel> {
-    let channel = session.connection.create_channel().await?;
+    let channel = session.open_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     Ok(channel)
 }

@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use broker::{Broker, BrokerState, Disposition, PublishError};
+use broker::{Broker, BrokerState, BrowseError, Disposition, PublishError, QueueName};
+use settings::{BrokerSettings, Secret};
 use testkit::eventually;
 
-use crate::fixture::{DEADLINE, Fixture, next, number, parser, publish_numbers, received, take_numbers};
+use crate::fixture::{
+    DEADLINE, Fixture, next, number, parser, publish_numbers, received, take_numbers, topology,
+};
 
 pub(crate) async fn what_was_unsettled_is_delivered_again_after_a_lost_connection(fixture: Fixture) {
     let mut broker = fixture.open().await;
@@ -262,6 +265,26 @@ pub(crate) async fn a_publish_without_a_verdict_is_made_again_with_the_same_id(m
             break;
         }
         assert_eq!((number, repeated), (1, Some(id)));
+    }
+    broker.close().await;
+}
+
+pub(crate) async fn looking_for_what_is_missing_does_not_use_up_the_connection(fixture: Fixture) {
+    const CHANNELS: usize = 8;
+    let BrokerSettings::Amqp(mut settings) = fixture.settings() else {
+        panic!("on a server");
+    };
+    settings.url = Secret::new(format!("{}?channel_max={CHANNELS}", settings.url.expose()));
+    let broker = Broker::connect(&BrokerSettings::Amqp(settings), "test")
+        .await
+        .unwrap();
+    broker.wait_ready(DEADLINE).await.unwrap();
+    broker.declare(&topology()).await.unwrap();
+    let (queue, missing) = (QueueName::parser(), QueueName::new("missing").unwrap());
+    for _ in 0..3 * CHANNELS {
+        let error = broker.fill(&missing).await.unwrap_err();
+        assert!(matches!(error, BrowseError::NoSuchQueue { queue } if queue == missing));
+        assert_eq!(broker.fill(&queue).await.unwrap().ready, 0);
     }
     broker.close().await;
 }

@@ -93,4 +93,10 @@ mod server {
         let fixture = Fixture::rabbitmq(true).await;
         faults::a_publish_without_a_verdict_is_made_again_with_the_same_id(fixture).await;
     }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn looking_for_what_is_missing_does_not_use_up_the_connection() {
+        let fixture = Fixture::rabbitmq(false).await;
+        faults::looking_for_what_is_missing_does_not_use_up_the_connection(fixture).await;
+    }
 }
