@@ -29,6 +29,7 @@ mod number;
 mod patterns;
 mod pipeline;
 mod problem;
+mod running;
 mod saved;
 mod search;
 mod server;

@@ -19,6 +19,7 @@ use store::{Found, LIMIT_MAX, SearchRequest};
 use self::mine::{Miner, Pattern};
 use crate::{
     problem::Problem,
+    running::Running,
     search::{Ask, Asked, Reading, field_names, severity_word_of},
     shell::Shell,
     state::State,
@@ -52,7 +53,7 @@ struct Mined {
 }
 
 /// The patterns of the newest matches.
-async fn mined(state: &State, asked: &Asked, sample_max: usize) -> Result<Mined, Problem> {
+async fn mined(state: &State, asked: &Asked, sample_max: usize, running: &Running) -> Result<Mined, Problem> {
     let deadline = Instant::now() + BUDGET.min(asked.request.budget);
     let mut request = SearchRequest {
         after: None,
@@ -68,7 +69,7 @@ async fn mined(state: &State, asked: &Asked, sample_max: usize) -> Result<Mined,
         if request.budget.is_zero() {
             break false;
         }
-        let mut search = state.store.search(request.clone());
+        let mut search = running.rows(state, request.clone());
         let mut end = None;
         while let Some(found) = search.next().await {
             match found? {
@@ -131,7 +132,8 @@ async fn api(
             })?,
     };
     let asked = asked(&state, &shell, ask).await?;
-    let mined = mined(&state, &asked, sample).await?;
+    let running = state.searches.begin("patterns", &shell, &asked);
+    let mined = mined(&state, &asked, sample, &running).await?;
     let patterns = mined.patterns.iter().map(|pattern| {
         json!({
             "id": pattern.id(),

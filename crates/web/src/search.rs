@@ -36,7 +36,7 @@ pub(crate) fn routes() -> Router<State> {
         .route("/search/fields", get(fields::page))
         .route("/event/{id}", get(event::page))
         .route("/event/{id}/context", get(event::context))
-        .route("/export", get(export))
+        .merge(export::routes())
 }
 
 /// Custom fields that queries may name without `fields.`; none while the store is away, which the search itself tells.

@@ -31,8 +31,8 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tower::ServiceExt as _;
 
 use crate::{
-    STAGE, accounts, api, assets, dead, guard, headers, patterns, pipeline, problem::Problem, saved, search,
-    shell, sources, state::State, tail,
+    STAGE, accounts, api, assets, dead, guard, headers, patterns, pipeline, problem::Problem, running, saved,
+    search, shell, sources, state::State, tail,
 };
 
 /// A request's head is one small packet; who is slower than this wants to hold a connection.
@@ -189,6 +189,7 @@ pub(crate) fn router(state: State) -> Router {
         .merge(shell::routes())
         .merge(search::routes())
         .merge(patterns::routes())
+        .merge(running::routes())
         .merge(saved::routes())
         .merge(tail::routes())
         .merge(pipeline::routes())

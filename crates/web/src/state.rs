@@ -13,6 +13,7 @@ use crate::{
     dead::Desk,
     hub::Hub,
     pipeline::{Fills, Managed},
+    running::Searches,
     tail::Feed,
 };
 
@@ -34,6 +35,8 @@ pub(crate) struct State {
     /// What the parser publishes.
     pub(crate) feed: Feed,
     pub(crate) desk: Desk,
+    /// What is looked for just now.
+    pub(crate) searches: Searches,
     /// Answers without an end must end when this is cancelled.
     pub(crate) stop: CancellationToken,
 }
@@ -57,6 +60,7 @@ impl State {
             managed: Managed::new(&settings.broker, &topology),
             feed: Feed::new(broker.clone(), topology, settings.web.tails_max),
             desk: Desk::new(broker.clone(), settings.data_dir.clone()),
+            searches: Searches::default(),
             broker,
             all: Arc::new(settings),
             stop: ctx.stop.clone(),

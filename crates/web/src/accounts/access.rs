@@ -103,8 +103,8 @@ pub(crate) fn needed(method: &Method, path: &str) -> Needed {
     match first {
         "assets" | "sign-in" | "set-up" => Needed::Nothing,
         "" | "preferences" | "sign-out" => Needed::Visitor,
-        "search" | "event" | "events" | "histogram" | "count" | "fields" | "patterns" | "suggest"
-        | "query" | "export" | "saved" | "s" | "links" => Needed::Scope(Scope::SearchRead),
+        "search" | "searches" | "event" | "events" | "histogram" | "count" | "fields" | "patterns"
+        | "suggest" | "query" | "export" | "saved" | "s" | "links" => Needed::Scope(Scope::SearchRead),
         "tail" => Needed::Scope(Scope::TailRead),
         "pipeline" | "clients" | "durability" => Needed::Scope(Scope::PipelineRead),
         "sources" if is_read => Needed::Scope(Scope::PipelineRead),

@@ -14,6 +14,7 @@ use store::Found;
 use super::asked;
 use crate::{
     problem::Problem,
+    running::Running,
     search::{Ask, Asked, write_cursor},
     shell::Shell,
     state::State,
@@ -26,13 +27,14 @@ pub(super) async fn events(
     Query(ask): Query<Ask>,
 ) -> Result<Response, Problem> {
     let asked = asked(&state, &shell, ask).await?;
-    let body = written_by(async move |out| write(&out, &state, &asked).await);
+    let running = state.searches.begin("events", &shell, &asked);
+    let body = written_by(async move |out| write(&out, &state, &asked, &running).await);
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }
 
-async fn write(out: &Out, state: &State, asked: &Asked) {
+async fn write(out: &Out, state: &State, asked: &Asked, running: &Running) {
     let started = Instant::now();
-    let mut search = state.store.search(asked.request.clone());
+    let mut search = running.rows(state, asked.request.clone());
     while let Some(found) = search.next().await {
         match found {
             Ok(Found::Rows(rows)) => {
@@ -60,7 +62,7 @@ async fn write(out: &Out, state: &State, asked: &Asked) {
                 line(out, &json!({ "end": end })).await;
             }
             // The status is sent; the last line says what went wrong.
-            Err(error) => line(out, &json!({ "error": Problem::from(error) })).await,
+            Err(problem) => line(out, &json!({ "error": problem })).await,
         }
     }
 }

@@ -80,7 +80,11 @@ pub(super) async fn histogram(
     let (what, budget) = (&asked.request.selection, asked.request.budget);
     let found = state
         .store
-        .histogram(what, buckets, is_exact(&form.exact)?, budget)
+        .histogram(what, buckets, is_exact(&form.exact)?, budget);
+    let found = state
+        .searches
+        .begin("histogram", &shell, &asked)
+        .until_ended(found)
         .await?;
     let series = |of: fn(&store::Bar) -> u64| found.bars.iter().map(of).collect::<Vec<_>>();
     let body = json!({
@@ -109,7 +113,12 @@ pub(super) async fn count(
     let started = Instant::now();
     let asked = asked(&state, &shell, ask).await?;
     let (what, budget) = (&asked.request.selection, asked.request.budget);
-    let found = state.store.count(what, is_exact(&form.exact)?, budget).await?;
+    let found = state.store.count(what, is_exact(&form.exact)?, budget);
+    let found = state
+        .searches
+        .begin("count", &shell, &asked)
+        .until_ended(found)
+        .await?;
     let is_exact = is_counted(found.quality);
     let body = json!({
         "estimate": found.events,
@@ -127,7 +136,12 @@ pub(super) async fn fields(
     let started = Instant::now();
     let asked = asked(&state, &shell, ask).await?;
     let (what, budget) = (&asked.request.selection, asked.request.budget);
-    let found = state.store.fields(what, budget).await?;
+    let found = state.store.fields(what, budget);
+    let found = state
+        .searches
+        .begin("fields", &shell, &asked)
+        .until_ended(found)
+        .await?;
     let fields = found.fields.iter().map(|seen| {
         let kind = match seen.kind {
             FieldKind::Text => "text",
@@ -154,7 +168,12 @@ pub(super) async fn values(
     let (what, budget) = (&asked.request.selection, asked.request.budget);
     // A prefix is looked for among all that are counted.
     let counted = if form.prefix.is_empty() { limit } else { VALUES_MAX };
-    let found = state.store.values(what, &field, counted, budget).await?;
+    let found = state.store.values(what, &field, counted, budget);
+    let found = state
+        .searches
+        .begin("values", &shell, &asked)
+        .until_ended(found)
+        .await?;
     let prefix = form.prefix.to_lowercase();
     let fitting = found
         .values

@@ -108,7 +108,8 @@ pub(super) async fn page(
     };
     let found = async {
         let asked = asked(&state, shell, ask).await?;
-        let mined = mined(&state, &asked, SAMPLE_MAX).await?;
+        let running = state.searches.begin("patterns", shell, &asked);
+        let mined = mined(&state, &asked, SAMPLE_MAX, &running).await?;
         Ok::<_, Problem>((asked, mined))
     };
     let (status, page) = match found.await {

@@ -1,11 +1,15 @@
 //! All events of a search as a file, written while they are read.
 
+mod confirm;
+
 use std::time::Duration;
 
 use axum::{
+    Router,
     extract::{self, Query},
     http::header,
     response::{IntoResponse, Response},
+    routing::get,
 };
 use event::{Event, format::Format};
 use serde::Deserialize;
@@ -18,6 +22,7 @@ use super::{
 };
 use crate::{
     problem::Problem,
+    running::Running,
     shell::Shell,
     state::State,
     stream::{Out, written_by},
@@ -34,6 +39,18 @@ pub(crate) struct Form {
     format: String,
 }
 
+/// What is written.
+#[derive(Debug, Clone)]
+struct File {
+    kind: Kind,
+    /// As addresses have it.
+    format: &'static str,
+    /// For people.
+    name: &'static str,
+    content_type: &'static str,
+    extension: &'static str,
+}
+
 /// How a file looks.
 #[derive(Debug, Clone)]
 enum Kind {
@@ -43,33 +60,56 @@ enum Kind {
     Lines(Format),
 }
 
+impl File {
+    fn read(form: &Form, ask: &Ask) -> Result<Self, Problem> {
+        let plain = "text/plain; charset=utf-8";
+        let (format, name, kind, content_type, extension) = match &*form.format {
+            "" | "ndjson" => {
+                let kind = Kind::Lines(Format::Json);
+                ("ndjson", "JSON lines", kind, "application/x-ndjson", "ndjson")
+            }
+            "csv" => {
+                let kind = Kind::Csv(Column::read(&ask.cols)?);
+                ("csv", "CSV", kind, "text/csv; charset=utf-8", "csv")
+            }
+            "text" => ("text", "text", Kind::Lines(Format::Rsyslog), plain, "txt"),
+            "syslog" => ("syslog", "syslog", Kind::Lines(Format::Rfc5424), plain, "log"),
+            _ => {
+                let allowed = "format must be csv, ndjson, text or syslog.";
+                return Err(Problem::bad_request("bad_parameter", allowed));
+            }
+        };
+        Ok(Self {
+            kind,
+            format,
+            name,
+            content_type,
+            extension,
+        })
+    }
+}
+
+pub(super) fn routes() -> Router<State> {
+    Router::new()
+        .route("/export", get(export))
+        .route("/search/export", get(confirm::page))
+}
+
 pub(crate) async fn export(
     extract::State(state): extract::State<State>,
     shell: Shell,
     Query(ask): Query<Ask>,
     Query(form): Query<Form>,
 ) -> Result<Response, Problem> {
-    let (kind, content_type, extension) = match &*form.format {
-        "" | "ndjson" => (Kind::Lines(Format::Json), "application/x-ndjson", "ndjson"),
-        "csv" => (
-            Kind::Csv(Column::read(&ask.cols)?),
-            "text/csv; charset=utf-8",
-            "csv",
-        ),
-        "text" => (Kind::Lines(Format::Rsyslog), "text/plain; charset=utf-8", "txt"),
-        "syslog" => (Kind::Lines(Format::Rfc5424), "text/plain; charset=utf-8", "log"),
-        _ => {
-            let allowed = "format must be csv, ndjson, text or syslog.";
-            return Err(Problem::bad_request("bad_parameter", allowed));
-        }
-    };
+    let file = File::read(&form, &ask)?;
     let fields = field_names(&state).await;
     let asked = ask.read(&Reading::new(&state.settings, &shell, fields))?;
-    let name = format!("attachment; filename=\"logferry.{extension}\"");
-    let body = written_by(async move |out| write(&out, &state, &asked, &kind).await);
+    let name = format!("attachment; filename=\"logferry.{}\"", file.extension);
+    let running = state.searches.begin("export", &shell, &asked);
+    let body = written_by(async move |out| write(&out, &state, &asked, &file.kind, &running).await);
     Ok((
         [
-            (header::CONTENT_TYPE, content_type.to_owned()),
+            (header::CONTENT_TYPE, file.content_type.to_owned()),
             (header::CONTENT_DISPOSITION, name),
         ],
         body,
@@ -78,7 +118,7 @@ pub(crate) async fn export(
 }
 
 /// Pages of the search, one after the other; the last record says how many there were and whether that is all.
-async fn write(out: &Out, state: &State, asked: &Asked, kind: &Kind) {
+async fn write(out: &Out, state: &State, asked: &Asked, kind: &Kind, running: &Running) {
     let mut request = SearchRequest {
         limit: LIMIT_MAX,
         budget: BUDGET,
@@ -87,7 +127,7 @@ async fn write(out: &Out, state: &State, asked: &Asked, kind: &Kind) {
     let mut written = 0;
     let mut piece = kind.head();
     let why = loop {
-        let mut search = state.store.search(request.clone());
+        let mut search = running.rows(state, request.clone());
         let mut end = None;
         let mut failure = None;
         while let Some(found) = search.next().await {
@@ -101,7 +141,7 @@ async fn write(out: &Out, state: &State, asked: &Asked, kind: &Kind) {
                 }
                 Ok(Found::Progress { .. }) => {}
                 Ok(Found::End(found)) => end = Some(found),
-                Err(error) => failure = Some(Problem::from(error)),
+                Err(problem) => failure = Some(problem),
             }
         }
         match (failure, end) {

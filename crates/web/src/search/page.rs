@@ -311,7 +311,8 @@ impl Writing<'_> {
         let clock = self.asked.request.selection.clock;
         let mut outcome = Outcome::default();
         let mut backwards = Vec::new();
-        let mut search = self.state.store.search(self.asked.request.clone());
+        let running = self.state.searches.begin("page", self.shell, self.asked);
+        let mut search = running.rows(self.state, self.asked.request.clone());
         while let Some(found) = search.next().await {
             match found {
                 Ok(Found::Rows(rows)) => {
@@ -331,7 +332,7 @@ impl Writing<'_> {
                     self.push(&Progress { to, matched }).await;
                 }
                 Ok(Found::End(end)) => outcome.end = Some(end),
-                Err(error) => outcome.failure = Some(error.into()),
+                Err(problem) => outcome.failure = Some(problem),
             }
         }
         if self.asked.is_back {

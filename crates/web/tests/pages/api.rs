@@ -58,6 +58,7 @@ const READS: &[(&str, &str)] = &[
     ("/api/v1/saved", ""),
     ("/api/v1/tokens", ""),
     ("/api/v1/sessions", ""),
+    ("/api/v1/searches", ""),
 ];
 
 /// Described, and checked below or in tests of their own.
@@ -76,6 +77,7 @@ const ELSEWHERE: &[&str] = &[
     "/api/v1/dead-letters/hold",
     "/api/v1/dead-letters/release",
     "/api/v1/saved/{id}",
+    "/api/v1/searches/{id}",
     "/api/v1/links",
     "/api/v1/sources/{hostname}/mute",
 ];

@@ -16,6 +16,7 @@ mod dead;
 mod frame;
 mod hostile;
 mod pipeline;
+mod running;
 mod saved;
 mod search;
 mod sources;

@@ -389,3 +389,32 @@ async fn nothing_found_says_what_would_help() {
     assert_eq!(rows(&pages.get(&before).await), ["[gone]"]);
     pages.stop().await;
 }
+
+#[tokio::test]
+async fn before_a_large_file_its_size_is_told() {
+    let pages = Pages::start().await;
+    let events = (0..100_001).map(|number| event("web01", 6, format!("line {number:06}")));
+    put_every(&pages.store, 1000, events.collect()).await;
+    let small = pages
+        .get("/search/export?range=1h&format=csv&q=%22line%20000001%22")
+        .await;
+    assert_eq!(
+        (small.status, small.header("location")),
+        (303, Some("/export?q=%22line+000001%22&range=1h&format=csv")),
+        "{small:?}"
+    );
+    let large = pages.get("/search/export?range=1h&format=text").await;
+    assert_eq!(large.status, 200);
+    assert!(
+        large.body.contains("100\u{2009}001 events match") && large.body.contains("Export about 4 MB"),
+        "{}",
+        large.body
+    );
+    assert!(
+        large.body.contains("href=\"/export?range=1h&#38;format=text\""),
+        "{}",
+        large.body
+    );
+    assert_eq!(pages.get("/search/export?format=exe").await.status, 400);
+    pages.stop().await;
+}

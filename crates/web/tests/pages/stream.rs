@@ -63,6 +63,19 @@ impl Stream {
         }
     }
 
+    /// Everything up to the end of `wanted`.
+    pub(crate) async fn until_text(&mut self, wanted: &str) -> String {
+        let mut searched = 0;
+        loop {
+            if let Some(at) = self.text[searched..].find(wanted) {
+                return self.text.drain(..searched + at + wanted.len()).collect();
+            }
+            let seen = self.text.len().saturating_sub(wanted.len());
+            searched = self.text.floor_char_boundary(seen);
+            self.more().await;
+        }
+    }
+
     fn has_head(&mut self) -> bool {
         let Some(end) = self.bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
             return false;
