@@ -9,7 +9,8 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use testkit::guard::Guard;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 /// Loads; the first ones fill the browser's own caches.
 const LOADS: usize = 7;
@@ -22,7 +23,8 @@ const PAINTED: &str = "const entries = performance.getEntriesByName('first-conte
     return entries.length ? [entries[0].startTime, page.responseStart] : null";
 
 /// A page that costs nothing but the browser's own time.
-const EMPTY: &str = "data:text/html,<p>empty";
+const EMPTY: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 30\r\nConnection: close\r\n\r\n\
+                     <!doctype html><p>empty page\r\n";
 
 /// Milliseconds from the click.
 #[derive(Debug, Clone, Copy)]
@@ -64,17 +66,46 @@ pub(super) async fn first(web: SocketAddr) -> anyhow::Result<Option<Paint>> {
     let session = begun.get("sessionId").and_then(Value::as_str);
     let session = session.context("a session has an id")?;
     let search = format!("http://{web}/search");
+    let (empty, serving) = serve_empty().await?;
     let (mut searches, mut empties) = (Vec::new(), Vec::new());
+    // The browser starts a process for each change of site, which is no part of a page: both are of one site.
     for _ in 0..LOADS {
         searches.push(load(driver, session, &search).await?);
-        empties.push(load(driver, session, EMPTY).await?);
+        empties.push(load(driver, session, &empty).await?);
     }
+    drop(serving);
     let (painted, first_byte) = median(searches);
     Ok(Some(Paint {
         painted,
         first_byte,
         empty: median(empties).0,
     }))
+}
+
+/// The address of a page that is empty, for as long as the second value lives.
+async fn serve_empty() -> anyhow::Result<(String, JoinSet<()>)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = format!("http://{}/", listener.local_addr()?);
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        // The browser opens connections in advance, over which nothing comes.
+        let mut answering = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            answering.spawn(answer(BufStream::new(stream)));
+        }
+    });
+    Ok((address, serving))
+}
+
+async fn answer(mut stream: BufStream<TcpStream>) {
+    let mut line = String::new();
+    // A request ends with an empty line.
+    while stream.read_line(&mut line).await.is_ok_and(|read| read > 2) {
+        line.clear();
+    }
+    // A browser that is gone is noticed when the page does not paint.
+    stream.write_all(EMPTY.as_bytes()).await.ok();
+    stream.flush().await.ok();
 }
 
 fn median(times: Vec<(f64, f64)>) -> (f64, f64) {
