@@ -3,7 +3,13 @@
 const root = document.documentElement;
 
 /** What forms and requests carry, to show that they come from our pages. */
-export const csrf = root.dataset.csrf;
+export let csrf = root.dataset.csrf;
+
+/** After somebody signed in on this page. */
+export function renew(token) {
+  csrf = token;
+  for (const field of document.querySelectorAll("input[name=csrf]")) field.value = token;
+}
 
 /** 12345 as pages write it. */
 export const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, "\u2009");

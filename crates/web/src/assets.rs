@@ -45,6 +45,7 @@ const ASSETS: &[Asset] = &[
     asset!("pipeline.js", JS),
     asset!("dead.js", JS),
     asset!("sources.js", JS),
+    asset!("session.js", JS),
     // Of its npm package, as it is.
     asset!("uplot/uPlot.iife.min.js", JS),
     asset!("uplot/uPlot.min.css", CSS),

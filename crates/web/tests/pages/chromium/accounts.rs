@@ -139,3 +139,44 @@ async fn a_password_is_changed_by_who_knows_it() {
     browser.close().await;
     pages.stop().await;
 }
+
+#[tokio::test]
+async fn a_form_outlives_its_session() {
+    let pages = Pages::start().await;
+    let elsewhere = crate::accounts::first(&pages).await;
+    let browser = Chromium::start(&pages).await;
+    browser.open("/settings/tokens").await;
+    browser.fill("[name=name]", "ana").await;
+    browser.fill("[name=password]", crate::accounts::PASSWORD).await;
+    browser.click("form.card button").await;
+    browser.until("location.pathname === '/settings/tokens'").await;
+    browser.fill("[name=name]", "grafana").await;
+    browser.click("input[value='search:read']").await;
+    // "Sign out everywhere else".
+    let csrf = crate::accounts::signed_in(&pages, &elsewhere, "/search")
+        .await
+        .csrf()
+        .to_owned();
+    let headers = [("Cookie", &*elsewhere), ("X-Lf-Csrf", &*csrf)];
+    let ended = pages.ask("DELETE", "/api/v1/sessions", &headers, "").await;
+    assert_eq!(ended.json()["ended"], 1);
+    browser.click("form.stack button.primary").await;
+    browser.until("document.querySelector('dialog form.card')").await;
+    assert_eq!(
+        browser.run("return document.querySelector('dialog [name=name]').value").await,
+        "ana"
+    );
+    browser.fill("dialog [name=password]", "wrong").await;
+    browser.click("dialog form.card button").await;
+    browser
+        .until("document.querySelector('dialog [role=alert]') === document.activeElement")
+        .await;
+    browser.fill("dialog [name=password]", crate::accounts::PASSWORD).await;
+    browser.click("dialog form.card button").await;
+    browser.until("document.querySelector('#secret')").await;
+    assert!(browser.text("table").await.contains("grafana"));
+    let complaints = browser.complaints().await;
+    assert!(complaints.iter().all(|line| line.contains("401")), "{complaints:?}");
+    browser.close().await;
+    pages.stop().await;
+}
