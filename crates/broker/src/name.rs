@@ -76,6 +76,9 @@ impl fmt::Display for Exchange {
     }
 }
 
+/// How the routing key of a raw batch for one queue begins.
+const ONLY: &str = "dead.only.";
+
 /// Says where a message goes: words with full stops between them, `syslog.relp`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RoutingKey(Box<str>);
@@ -89,6 +92,16 @@ impl RoutingKey {
     pub fn new(text: &str) -> Result<Self, NameError> {
         check_words(text, |c| matches!(c, '*' | '#'))?;
         Ok(Self(text.into()))
+    }
+
+    /// Of a raw batch whose events go to `queue` alone, whatever their route: others have them. [`QueueName::only_of`]
+    /// reads it.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError::TooLong`].
+    pub fn only_to(queue: &QueueName) -> Result<Self, NameError> {
+        Self::new(&format!("{ONLY}{queue}"))
     }
 
     /// The text.
@@ -132,6 +145,12 @@ impl QueueName {
     #[must_use]
     pub fn dead() -> Self {
         Self("dead".into())
+    }
+
+    /// The one queue that gets the events of a raw batch with this routing key, if it is [`RoutingKey::only_to`] one.
+    #[must_use]
+    pub fn only_of(routing_key: &str) -> Option<Self> {
+        Self::new(routing_key.strip_prefix(ONLY)?).ok()
     }
 
     /// The text.
@@ -316,6 +335,19 @@ mod tests {
         for refused in ["", "a.b*", "##", "a..b", "a.# "] {
             assert!(BindingKey::new(refused).is_err(), "{refused:?}");
         }
+    }
+
+    #[test]
+    fn a_raw_batch_for_one_queue_says_so() {
+        let queue = QueueName::new("shipper-pgsql.b").unwrap();
+        let key = RoutingKey::only_to(&queue).unwrap();
+        assert_eq!(key.as_str(), "dead.only.shipper-pgsql.b");
+        assert_eq!(QueueName::only_of(key.as_str()), Some(queue));
+        for other in ["dead.only.", "dead.only", "dead.reparsed", "syslog.tcp", ""] {
+            assert_eq!(QueueName::only_of(other), None, "{other}");
+        }
+        let long = QueueName::new(&"x".repeat(250)).unwrap();
+        assert!(RoutingKey::only_to(&long).is_err());
     }
 
     #[test]

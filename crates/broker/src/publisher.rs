@@ -200,6 +200,17 @@ impl Publisher {
         self.deliver_envelope(&message.into()).await
     }
 
+    /// Publishes `message` to one queue as [`Self::publish_to`] does, until it is confirmed, as [`Self::deliver`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::deliver`].
+    pub async fn deliver_to(&self, queue: &QueueName, message: &Message) -> Result<(), PublishError> {
+        let mut envelope = Envelope::from(message);
+        envelope.queue = Some(queue.clone());
+        self.deliver_envelope(&envelope).await
+    }
+
     pub(crate) async fn deliver_envelope(&self, message: &Envelope) -> Result<(), PublishError> {
         let mut backoff = Backoff::new(RETRY_PAUSE, RETRY_PAUSE_MAX);
         loop {

@@ -53,8 +53,8 @@ struct Shared {
 
 /// An output on its way.
 struct Sent {
-    /// To the exchange.
-    publish: Result<Confirm, PublishError>,
+    /// To the exchange, or to the one queue that is to get it; `None` where that queue has a lane.
+    publish: Option<Result<Confirm, PublishError>>,
     /// To the lanes of these numbers.
     taken: Vec<(usize, Taken)>,
 }
@@ -108,12 +108,13 @@ impl Outlet {
             match outcome {
                 Outcome::Parsed(parsed) => {
                     shared.meters.parsed(&parsed);
+                    let only = only_queue(&delivery);
                     let mut publishes = Vec::with_capacity(parsed.outputs.len());
                     for output in &parsed.outputs {
-                        publishes.push(shared.send(&output.message).await);
+                        publishes.push(shared.send(&output.message, only.as_ref()).await);
                     }
                     settling.spawn(async move {
-                        shared.finish(delivery, parsed, publishes).await;
+                        shared.finish(delivery, parsed, publishes, only.as_ref()).await;
                         drop(age);
                     });
                 }
@@ -137,6 +138,14 @@ impl Outlet {
     }
 }
 
+/// The one queue that gets what comes of a dead letter which was parsed again: the others have its events.
+fn only_queue(delivery: &Delivery) -> Option<QueueName> {
+    let received = delivery.exchange == Some(Exchange::Received);
+    received
+        .then(|| QueueName::only_of(&delivery.routing_key))
+        .flatten()
+}
+
 /// A panic while settling is a bug; the delivery's guard has given it back, and the others go on.
 fn check(settled: Result<(), JoinError>) {
     if let Err(error) = settled {
@@ -145,49 +154,64 @@ fn check(settled: Result<(), JoinError>) {
 }
 
 impl Shared {
-    async fn send(&self, message: &Message) -> Sent {
+    async fn send(&self, message: &Message, only: Option<&QueueName>) -> Sent {
         self.meters.published(message.body.len());
         let mut taken = Vec::new();
         let route = message.routing_key.as_str();
-        for (index, lane) in self
-            .lanes
-            .iter()
-            .enumerate()
-            .filter(|(_, lane)| lane.takes(route))
-        {
+        let takes = |lane: &Lane| match only {
+            Some(queue) => lane.queue() == queue.as_str(),
+            None => lane.takes(route),
+        };
+        for (index, lane) in self.lanes.iter().enumerate().filter(|(_, lane)| takes(lane)) {
             tokio::select! {
                 sent = lane.put(message.clone()) => taken.push((index, sent)),
                 () = self.give_up.cancelled() => break,
             }
         }
-        let publish = self.publish(message).await;
+        let publish = match only {
+            Some(_) if !taken.is_empty() => None,
+            only => Some(self.publish(message, only).await),
+        };
         Sent { publish, taken }
     }
 
-    async fn publish(&self, message: &Message) -> Result<Confirm, PublishError> {
+    async fn publish(&self, message: &Message, only: Option<&QueueName>) -> Result<Confirm, PublishError> {
+        let publish = async {
+            match only {
+                Some(queue) => self.publisher.publish_to(queue, message).await,
+                None => self.publisher.publish(message).await,
+            }
+        };
         tokio::select! {
-            confirm = self.publisher.publish(message) => confirm,
+            confirm = publish => confirm,
             () = self.give_up.cancelled() => Err(PublishError::Closed),
         }
     }
 
     /// Sees each output through, then settles the delivery.
-    async fn finish(&self, delivery: Delivery, parsed: Box<Parsed>, publishes: Vec<Sent>) {
+    async fn finish(
+        &self,
+        delivery: Delivery,
+        parsed: Box<Parsed>,
+        publishes: Vec<Sent>,
+        only: Option<&QueueName>,
+    ) {
         let mut fate = Fate::Secured;
         for (output, Sent { publish, taken }) in parsed.outputs.iter().zip(publishes) {
             let verdict = match publish {
-                Ok(confirm) => tokio::select! {
+                Some(Ok(confirm)) => tokio::select! {
                     verdict = confirm => verdict,
                     () = self.give_up.cancelled() => Err(PublishError::Closed),
                 },
-                Err(error) => Err(error),
+                Some(Err(error)) => Err(error),
+                None => Ok(()),
             };
             // A shipper with a lane has no binding; then there may be no other queue.
             let verdict = match verdict {
                 Err(PublishError::Unroutable { .. }) if !taken.is_empty() => Ok(()),
                 verdict => verdict,
             };
-            fate = fate.max(self.secure(output, verdict, &delivery).await);
+            fate = fate.max(self.secure(output, verdict, &delivery, only).await);
             for (index, taken) in taken {
                 fate = fate.max(self.follow(output, index, taken, &delivery).await);
             }
@@ -211,6 +235,7 @@ impl Shared {
         output: &Output,
         mut verdict: Result<(), PublishError>,
         delivery: &Delivery,
+        only: Option<&QueueName>,
     ) -> Fate {
         loop {
             match verdict {
@@ -227,14 +252,17 @@ impl Shared {
                     | PublishError::TimedOut { .. }),
                 ) => {
                     self.meters.stage.retried(error.code(), 1);
-                    verdict = self.deliver(&output.message).await;
+                    verdict = self.deliver(&output.message, only).await;
                 }
                 Err(PublishError::Unroutable { .. }) => {
-                    let text = format!(
-                        "no queue takes events of route {:?}",
-                        output.message.routing_key.as_str()
-                    );
-                    let queue = QueueName::parser();
+                    let route = output.message.routing_key.as_str();
+                    let (queue, text) = match only {
+                        Some(queue) => (queue.clone(), no_queue(queue.as_str())),
+                        None => (
+                            QueueName::parser(),
+                            format!("no queue takes events of route {route:?}"),
+                        ),
+                    };
                     return self.bury(output, delivery, queue.as_str(), text).await;
                 }
                 Err(error @ PublishError::TooLarge { .. }) => return Fate::Refused(error.to_string()),
@@ -253,8 +281,7 @@ impl Shared {
             Ok(()) => Fate::Secured,
             Err(PublishError::Unroutable { .. }) => {
                 let queue = self.lanes.get(index).map_or("", Lane::queue);
-                let text = format!("there is no queue {queue}: `logferry init` declares it");
-                self.bury(output, delivery, queue, text).await
+                self.bury(output, delivery, queue, no_queue(queue)).await
             }
             Err(error @ PublishError::TooLarge { .. }) => Fate::Refused(error.to_string()),
             Err(
@@ -266,9 +293,15 @@ impl Shared {
         }
     }
 
-    async fn deliver(&self, message: &Message) -> Result<(), PublishError> {
+    async fn deliver(&self, message: &Message, only: Option<&QueueName>) -> Result<(), PublishError> {
+        let deliver = async {
+            match only {
+                Some(queue) => self.publisher.deliver_to(queue, message).await,
+                None => self.publisher.deliver(message).await,
+            }
+        };
         tokio::select! {
-            verdict = self.publisher.deliver(message) => verdict,
+            verdict = deliver => verdict,
             () = self.give_up.cancelled() => Err(PublishError::Closed),
         }
     }
@@ -301,7 +334,7 @@ impl Shared {
             }),
             ..output.message.clone()
         };
-        match self.deliver(&message).await {
+        match self.deliver(&message, None).await {
             Ok(()) => {
                 self.meters.stage.dead_lettered(REASON, output.events);
                 Fate::Secured
@@ -329,6 +362,10 @@ impl Shared {
         delivery.settle(disposition).await;
         self.meters.stage.settled(1);
     }
+}
+
+fn no_queue(queue: &str) -> String {
+    format!("there is no queue {queue}: `logferry init` declares it")
 }
 
 #[cfg(test)]

@@ -55,6 +55,7 @@ on_both!(
     what_rules_drop_is_counted_and_acknowledged,
     events_of_a_route_that_nobody_takes_go_to_the_dead_letters,
     what_is_no_raw_batch_goes_to_the_dead_letters_as_it_is,
+    a_letter_that_is_parsed_again_goes_to_its_queue_alone,
     a_stop_finishes_what_is_in_flight,
 );
 
@@ -152,10 +153,15 @@ impl Bench {
     }
 
     async fn publish(&self, body: Vec<u8>, id: Uuid) {
+        self.publish_by(RoutingKey::new("syslog.tcp").unwrap(), body, id)
+            .await;
+    }
+
+    async fn publish_by(&self, routing_key: RoutingKey, body: Vec<u8>, id: Uuid) {
         let message = Message {
             id,
             exchange: Exchange::Received,
-            routing_key: RoutingKey::new("syslog.tcp").unwrap(),
+            routing_key,
             content_type: PayloadKind::Raw.content_type(),
             body: body.into(),
             death: None,
@@ -417,6 +423,43 @@ async fn what_is_no_raw_batch_goes_to_the_dead_letters_as_it_is(kind: Kind) {
     let deliveries = bench.take("out", 1).await;
     assert_eq!(messages(&read(&deliveries[0])), ["good"]);
     settle(deliveries).await;
+    running.stop().await;
+}
+
+async fn a_letter_that_is_parsed_again_goes_to_its_queue_alone(kind: Kind) {
+    let bench = Bench::new(kind, &["if .severity == \"err\" { route(\"nowhere.at.all\") }"]).await;
+    let other = (name("other"), vec![BindingKey::all()]);
+    bench.broker.declare(&Topology::new([other])).await.unwrap();
+    let running = bench.start();
+    let id = BatchId::mint();
+    let lines: [&[u8]; 2] = [b"<14>1 - - - - - - again", b"<11>1 - - - - - - by another route"];
+    let body = raw_batch(id, &lines, Compression::Lz4);
+    let only = |queue: &str| RoutingKey::only_to(&name(queue)).unwrap();
+    bench.publish_by(only("out"), body.clone(), id.as_uuid()).await;
+    let mut taken = bench.take("out", 2).await;
+    taken.sort_by_key(|delivery| delivery.routing_key.clone());
+    let keys: Vec<_> = taken
+        .iter()
+        .map(|delivery| (delivery.exchange, &*delivery.routing_key))
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            (Some(Exchange::Parsed), "default"),
+            (Some(Exchange::Parsed), "nowhere.at.all")
+        ]
+    );
+    assert_eq!(taken[0].id, Some(id.derive("default").as_uuid()));
+    settle(taken).await;
+    running.settled(&bench, 2).await;
+    assert_eq!(bench.broker.fill(&name("other")).await.unwrap().ready, 0);
+
+    // A queue that is not there any more is told, and the letter can be sent to it again.
+    bench.publish_by(only("gone"), body, id.as_uuid()).await;
+    let dead = bench.take("dead", 2).await;
+    let death = dead[0].death.clone().unwrap();
+    assert_eq!((&*death.reason, &*death.queue), ("unroutable", "gone"));
+    settle(dead).await;
     running.stop().await;
 }
 
