@@ -3,7 +3,7 @@
 use event::{EventBatch, PayloadKind, RawBatch, format::json};
 
 /// The largest batch that is unpacked to be looked at.
-const BATCH_BYTES_MAX: usize = 256 << 20;
+pub(crate) const BATCH_BYTES_MAX: usize = 256 << 20;
 /// Characters of a preview.
 const PREVIEW_MAX: usize = 160;
 
@@ -34,14 +34,49 @@ pub fn summary(body: &[u8]) -> Summary {
     }
 }
 
-/// Whether any line or event has `text`, which is in lower case.
+/// Whether any line or event has `text`, which is in lower case: in its bytes, or in what they were parsed into.
 pub(crate) fn has(body: &[u8], text: &str) -> bool {
+    let needle = Needle::new(text);
     let mut found = false;
     let is_whole = each(body, |item| {
-        found = item.whole().to_lowercase().contains(text);
+        found = needle.is_in(item);
         !found
     });
-    found || (!is_whole && String::from_utf8_lossy(body).to_lowercase().contains(text))
+    found || (!is_whole && needle.is_in_bytes(body))
+}
+
+/// What is looked for.
+struct Needle<'a> {
+    text: &'a str,
+    /// As JSON has it, where a quote stands behind a backslash.
+    in_json: String,
+}
+
+impl<'a> Needle<'a> {
+    fn new(text: &'a str) -> Self {
+        let quoted = serde_json::Value::from(text).to_string();
+        let in_json = quoted.get(1..quoted.len() - 1).unwrap_or_default();
+        Self {
+            text,
+            in_json: in_json.to_owned(),
+        }
+    }
+
+    fn is_in(&self, item: &Item<'_>) -> bool {
+        match item {
+            Item::Frame(bytes) => self.is_in_bytes(bytes),
+            Item::Event(event) => {
+                let json = item.whole().to_lowercase();
+                json.contains(self.text)
+                    || json.contains(&self.in_json)
+                    || event.raw.as_deref().is_some_and(|raw| self.is_in_bytes(raw))
+            }
+        }
+    }
+
+    fn is_in_bytes(&self, bytes: &[u8]) -> bool {
+        String::from_utf8_lossy(bytes).to_lowercase().contains(self.text)
+    }
 }
 
 /// Every line or event, one below the other, for people.
@@ -171,7 +206,12 @@ fn cut(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use event::{BatchId, Compression, FrameDefects, RawBatchBuilder, Timestamp};
+    use std::borrow::Cow;
+
+    use event::{
+        BatchId, Compression, Event, EventBatchBuilder, EventId, FrameDefects, RawBatchBuilder, Timestamp,
+        Value,
+    };
 
     use super::*;
 
@@ -198,5 +238,22 @@ mod tests {
         assert_eq!((told.events, told.preview.as_str()), (None, "no batch at all"));
         assert!(has(b"NO batch", "no batch") && lines(b"x") == ["x"]);
         assert_eq!(summary(&[b'x'; 1000]).preview.chars().count(), PREVIEW_MAX + 1);
+    }
+
+    #[test]
+    fn text_is_found_in_raw_bytes_and_in_what_was_parsed() {
+        let (id, at) = (BatchId::mint(), Timestamp::from_micros(1));
+        let mut batch = EventBatchBuilder::new(id, id, "tcp", "default");
+        let mut event = Event::received(EventId::derive(id, 0, at), 0, at, "127.0.0.1:1", "tcp");
+        event.raw = Some(Cow::Borrowed(b"<13>only RAW \xff said \"no\""));
+        event
+            .fields
+            .push(("user".into(), Value::String("C:\\Ana \"A\"".into())));
+        batch.push(&event);
+        let body = batch.finish(Compression::None);
+        for text in ["only raw", "said \"no\"", "c:\\ana", "ana \"a\"", "\"user\""] {
+            assert!(has(&body, text), "{text}");
+        }
+        assert!(!has(&body, "nowhere"));
     }
 }
