@@ -49,6 +49,7 @@ mod listen;
 mod look;
 mod publish;
 mod settle;
+mod shown;
 
 pub(crate) use self::{
     browse::Browser,

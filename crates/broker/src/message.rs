@@ -1,6 +1,7 @@
 //! What is published: a message, and what is known about the death of a dead letter.
 
 use bytes::Bytes;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::name::{Exchange, QueueName, RoutingKey};
@@ -51,9 +52,18 @@ pub struct Letter {
     pub body: Bytes,
     /// Why it is a dead letter; `None` when nobody has said so in a way that we know.
     pub death: Option<Death>,
+    /// `properties` and `headers` as the broker has them, for people. What is put back or buried has its own.
+    pub headers: Map<String, Value>,
 }
 
 impl Letter {
+    /// Whether it is known where it came from, so that it can be put back.
+    #[must_use]
+    pub fn has_way_back(&self) -> bool {
+        let death = self.death.as_ref();
+        death.is_some_and(|death| death.exchange != Exchange::Dead)
+    }
+
     /// What goes back to where it came from, its id kept: to the queue if it came from a shipper's, so that the
     /// other shippers do not get it a second time; else to the exchange. `None` when that is not known.
     pub(crate) fn returned(&self) -> Option<Envelope> {

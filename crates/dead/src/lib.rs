@@ -28,14 +28,17 @@
 //! # }
 //! ```
 
+mod back;
 mod contents;
 mod drops;
 mod error;
 mod record;
+mod reparse;
 mod selection;
 mod work;
 
 pub use crate::{
+    back::{HOLD_MAX, How, Mode, NoRate, PerSecond},
     contents::{Piece, Summary, lines, pieces, summary},
     error::RecordError,
     record::{DeathRecord, Record},

@@ -5,6 +5,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use broker::{Death, Exchange, Letter, RoutingKey};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{contents, error::RecordError};
@@ -35,6 +36,9 @@ pub struct Record {
     /// The body, where it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_base64: Option<String>,
+    /// With the body: properties and headers as the broker has them, for people; not read back.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub headers: Map<String, Value>,
 }
 
 /// Why it died, and where it came from.
@@ -78,6 +82,11 @@ impl Record {
             events: summary.events,
             preview: summary.preview,
             body_base64: with_body.then(|| BASE64_STANDARD.encode(&letter.body)),
+            headers: if with_body {
+                letter.headers.clone()
+            } else {
+                Map::new()
+            },
         }
     }
 
@@ -103,6 +112,7 @@ impl Record {
             routing_key: self.routing_key.clone(),
             body: self.body()?.into(),
             death,
+            headers: Map::new(),
         })
     }
 
@@ -179,6 +189,7 @@ mod tests {
                 exchange: Exchange::Received,
                 routing_key: "syslog.tcp".to_owned(),
             }),
+            headers: Map::new(),
         };
         let line = serde_json::to_string(&Record::of(&letter, true)).expect("is JSON");
         let record: Record = serde_json::from_str(&line).expect("is a record");

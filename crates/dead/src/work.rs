@@ -2,14 +2,20 @@
 
 use std::path::Path;
 
-use broker::{Broker, Browser, Confirm, Letter, Place, PublishError, Publisher, QueueName};
+use broker::{Broker, Browser, Letter, Place, Publisher, QueueName};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::{drops::Drops, error::WorkError, record::Record, selection::Selection};
+use crate::{
+    back::{self, How},
+    drops::Drops,
+    error::WorkError,
+    record::Record,
+    selection::Selection,
+};
 
 /// Letters that are put back, or dropped, together: so many are in memory, and a kill in the middle repeats.
-const GROUP: usize = 64;
+pub(crate) const GROUP: usize = 64;
 /// Progress is told after so many letters.
 const PROGRESS: u64 = 256;
 /// Between the work and whoever waits for it.
@@ -29,6 +35,16 @@ pub enum Request {
     Requeue {
         /// Which.
         selection: Selection,
+        /// In which way.
+        #[serde(default)]
+        how: How,
+    },
+    /// To know which of them could go back so. [`Reply::Problem`] tells of each other one, and nothing is done.
+    Try {
+        /// Which.
+        selection: Selection,
+        /// In which way.
+        how: How,
     },
     /// To drop them, when [`Input::Go`] comes after [`Reply::Found`].
     Drop {
@@ -77,6 +93,9 @@ pub enum Reply {
         name: String,
         /// What went wrong.
         text: String,
+        /// Whether the broker may have taken it all the same.
+        #[serde(default)]
+        is_uncertain: bool,
     },
     /// It was done.
     End(End),
@@ -95,6 +114,9 @@ pub struct End {
     pub missing: u64,
     /// Somebody else was there already.
     pub has_company: bool,
+    /// It was ended after [`HOLD_MAX`](crate::HOLD_MAX), and what it had not come to stays.
+    #[serde(default)]
+    pub ran_out: bool,
     /// Where drops are recorded.
     pub recorded_in: Option<String>,
 }
@@ -112,7 +134,8 @@ pub async fn serve(
 ) {
     let done = match request {
         Request::Read { selection, bodies } => read(broker, &selection, bodies, &replies).await,
-        Request::Requeue { selection } => requeue(broker, &selection, &replies).await,
+        Request::Requeue { selection, how } => back::requeue(broker, &selection, how, &replies).await,
+        Request::Try { selection, how } => back::try_out(broker, &selection, how, &replies).await,
         Request::Drop { selection, who, why } => {
             let order = Order { who, why, data_dir };
             drop_letters(broker, &selection, &order, &mut inputs, &replies).await
@@ -127,7 +150,7 @@ pub async fn serve(
     drop(replies.send(last).await);
 }
 
-async fn tell(replies: &Replies, reply: Reply) -> Result<(), WorkError> {
+pub(crate) async fn tell(replies: &Replies, reply: Reply) -> Result<(), WorkError> {
     if replies.send(reply).await.is_err() {
         return Err(WorkError::Gone);
     }
@@ -135,15 +158,15 @@ async fn tell(replies: &Replies, reply: Reply) -> Result<(), WorkError> {
 }
 
 /// A walk over all dead letters, with the count of what was seen.
-struct Walk<'a> {
-    browser: Browser,
+pub(crate) struct Walk<'a> {
+    pub(crate) browser: Browser,
     selection: &'a Selection,
     replies: &'a Replies,
     has_company: bool,
 }
 
 impl<'a> Walk<'a> {
-    async fn begin(
+    pub(crate) async fn begin(
         broker: &Broker,
         selection: &'a Selection,
         replies: &'a Replies,
@@ -161,7 +184,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The next letter that is meant.
-    async fn next(&mut self) -> Result<Option<(Place, Letter)>, WorkError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<(Place, Letter)>, WorkError> {
         while let Some((place, letter)) = self.browser.next().await? {
             if self.browser.seen().is_multiple_of(PROGRESS) {
                 tell(self.replies, Reply::Seen(self.browser.seen())).await?;
@@ -173,7 +196,7 @@ impl<'a> Walk<'a> {
         Ok(None)
     }
 
-    async fn end(self, mut end: End) -> Result<End, WorkError> {
+    pub(crate) async fn end(self, mut end: End) -> Result<End, WorkError> {
         end.missing = self.browser.total() - self.browser.seen();
         end.has_company = self.has_company;
         self.browser.close().await?;
@@ -195,90 +218,6 @@ async fn read(
         end.done += 1;
     }
     walk.end(end).await
-}
-
-/// Publishes, waits for the confirm, and only then takes the letter out: killed in between, it goes back twice,
-/// with the same id both times.
-async fn requeue(broker: &Broker, selection: &Selection, replies: &Replies) -> Result<End, WorkError> {
-    let publisher = broker.publisher(GROUP);
-    let mut walk = Walk::begin(broker, selection, replies).await?;
-    let mut end = End::default();
-    let mut is_over = false;
-    while !is_over {
-        let mut group = Vec::new();
-        while group.len() < GROUP {
-            let Some((place, letter)) = walk.next().await? else {
-                is_over = true;
-                break;
-            };
-            let publish = publisher.put_back(&letter).await;
-            group.push((place, Record::of(&letter, false), publish));
-        }
-        let mut safe = Vec::new();
-        for (place, record, publish) in group {
-            match put_back(publish).await {
-                Ok(()) => safe.push(place),
-                Err(refusal) => {
-                    end.failed += 1;
-                    // The next ones would fare no better.
-                    is_over |= refusal.is_general;
-                    let (name, text) = (record.name(), refusal.text(&record));
-                    tell(replies, Reply::Problem { name, text }).await?;
-                }
-            }
-        }
-        walk.browser.remove(&safe).await?;
-        end.done += safe.len() as u64;
-        let (done, failed) = (end.done, end.failed);
-        tell(replies, Reply::Done { done, failed }).await?;
-    }
-    if end.failed > 0 && walk.browser.seen() < walk.browser.total() {
-        // What was not tried is not held by anybody.
-        let end = End {
-            missing: 0,
-            ..walk.end(end).await?
-        };
-        return Ok(end);
-    }
-    walk.end(end).await
-}
-
-/// Why a letter stays where it is.
-struct Refusal {
-    error: Option<PublishError>,
-    is_general: bool,
-}
-
-impl Refusal {
-    fn text(&self, record: &Record) -> String {
-        match (&self.error, &record.death) {
-            (Some(PublishError::Unroutable { exchange: "", .. }), Some(death)) => {
-                format!("there is no queue {} any more", death.queue)
-            }
-            (Some(PublishError::Nacked), Some(death)) => {
-                format!("the queue behind {} is full; try again later", death.exchange)
-            }
-            (Some(error), _) => error.to_string(),
-            (None, _) => "where it came from is not known; export it, and drop it".to_owned(),
-        }
-    }
-}
-
-async fn put_back(publish: Result<Option<Confirm>, PublishError>) -> Result<(), Refusal> {
-    let verdict = match publish {
-        Ok(Some(confirm)) => confirm.await,
-        Ok(None) => {
-            return Err(Refusal {
-                error: None,
-                is_general: false,
-            });
-        }
-        Err(error) => Err(error),
-    };
-    verdict.map_err(|error| Refusal {
-        is_general: error.is_transient() || error == PublishError::Closed,
-        error: Some(error),
-    })
 }
 
 /// Who drops letters, why, and where that is recorded.

@@ -12,7 +12,7 @@ use std::{
     process::ExitCode,
 };
 
-use ::dead::Request;
+use ::dead::{How, Mode, PerSecond, Request};
 use clap::{Args, Subcommand};
 use nix::unistd::{User, getuid};
 use service::exit;
@@ -31,6 +31,7 @@ Examples:
   logferry dead list --reason refused --since 1h     a part of it
   logferry dead show 0192f3                          all about the letters whose id begins so
   logferry dead requeue --stage shipper-pgsql        back to the queue they came from, once the cause is mended
+  logferry dead requeue --all --per-second 20        slowly, so that others are not held up
   logferry dead export --all --output dead.jsonl     into a file
   logferry dead drop --reason undecodable            for good; asks, and records it in dead-drops.jsonl in data_dir
   logferry dead import dead.jsonl                    dead letters again, from a file
@@ -78,6 +79,9 @@ enum DeadCommand {
         /// All of them
         #[arg(long)]
         all: bool,
+        /// So many a second at most, 1 to 10000; ends after 20 minutes, and what is left stays
+        #[arg(long, value_name = "N")]
+        per_second: Option<PerSecond>,
     },
     /// Write letters to a file, one JSON object a line; takes nothing away
     Export {
@@ -138,7 +142,7 @@ impl DeadCommand {
     /// What the arguments' own rules cannot say.
     fn problem(&self) -> Option<&'static str> {
         let (selection, all) = match self {
-            Self::Requeue { selection, all } | Self::Export { selection, all, .. } => (selection, *all),
+            Self::Requeue { selection, all, .. } | Self::Export { selection, all, .. } => (selection, *all),
             Self::Drop { selection, all, yes } => {
                 if !yes && !io::stdin().is_terminal() {
                     return Some("drop asks before it drops, and there is nobody to ask: add --yes");
@@ -178,9 +182,19 @@ impl DeadCommand {
                 };
                 actions::show(Talk::begin(settings, request).await?, *json).await
             }
-            Self::Requeue { selection, .. } => {
-                let selection = selection.selection();
-                actions::requeue(Talk::begin(settings, Request::Requeue { selection }).await?).await
+            Self::Requeue {
+                selection,
+                per_second,
+                ..
+            } => {
+                let request = Request::Requeue {
+                    selection: selection.selection(),
+                    how: How {
+                        mode: Mode::AsIs,
+                        per_second: *per_second,
+                    },
+                };
+                actions::requeue(Talk::begin(settings, request).await?).await
             }
             Self::Export {
                 selection, output, ..

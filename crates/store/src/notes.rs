@@ -18,18 +18,21 @@ pub enum Subject {
     Muted,
     /// A dead letter that is to stay where it is.
     Held,
+    /// A dead letter whose lines were sent to the parser, until it is known how that ended.
+    Sent,
     /// Something that somebody did.
     Act,
 }
 
 impl Subject {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Search,
         Self::Link,
         Self::Expected,
         Self::Muted,
         Self::Held,
+        Self::Sent,
         Self::Act,
     ];
 
@@ -41,6 +44,7 @@ impl Subject {
             Self::Expected => "expected",
             Self::Muted => "muted",
             Self::Held => "held",
+            Self::Sent => "sent",
             Self::Act => "act",
         }
     }

@@ -69,9 +69,10 @@ const lines = async function* (answer) {
 /** Does it, and tells how far it is. */
 async function go(form) {
   const data = new FormData(form);
-  const order = { ...Object.fromEntries(data), ids: data.getAll("ids"), progress: true };
+  const rate = Number(data.get("per_second")) || undefined;
+  const order = { ...Object.fromEntries(data), ids: data.getAll("ids"), per_second: rate, progress: true };
   const action = form.getAttribute("action");
-  const word = action.endsWith("/discard") ? "discarded" : "put back";
+  const word = action.endsWith("/discard") ? "discarded" : order.mode === "reparse" ? "sent through the rules" : "put back";
   const heading = element("h1", "…");
   const bar = element("progress", "");
   const note = element("p", "Closing this does not stop it.", { className: "muted" });
@@ -173,7 +174,7 @@ function move(step) {
 }
 
 let view = 0;
-/** The other ways in which a letter is shown: its text, as it was parsed, its bytes. */
+/** The next part of a letter: why it died, its text, as it was parsed, its bytes, its headers. */
 function nextView() {
   const parts = [...document.querySelectorAll("[data-view]")];
   const names = [...new Set(parts.map((part) => part.dataset.view))];
@@ -199,5 +200,5 @@ onKeys({
   v: nextView,
 }, [
   ["j k", "next, previous letter"], ["Space", "choose the letter"], ["Enter", "open it"], ["a", "choose all listed, or none"],
-  ["r", "put back"], ["d", "discard"], ["o", "hold"], ["v", "a letter as text, parsed, in hexadecimal"],
+  ["r", "put back"], ["d", "discard"], ["o", "hold"], ["v", "the next part of a letter"],
 ]);

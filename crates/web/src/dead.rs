@@ -11,8 +11,12 @@ mod edit;
 mod form;
 mod group;
 mod hold;
+mod key;
+mod order;
 mod page;
 mod progress;
+mod sent;
+mod trial;
 
 use axum::{
     Router,

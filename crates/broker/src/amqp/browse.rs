@@ -24,6 +24,7 @@ use crate::{
         endpoint::{Session, has_no_queue},
         headers,
         look::lost,
+        shown,
     },
     browser::{Fill, Place},
     error::BrowseError,
@@ -133,6 +134,7 @@ impl Browser {
                 content_type: properties.content_type().as_ref().map(ToString::to_string),
                 routing_key: delivery.routing_key.to_string(),
                 death: headers::death(properties, self.delivery_limit),
+                headers: shown::all(properties),
                 body: Bytes::from(delivery.data),
             };
             return Ok(Some((Place(delivery.delivery_tag), letter)));

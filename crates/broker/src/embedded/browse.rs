@@ -1,12 +1,13 @@
 //! Looking at the messages of a queue in its file, and taking out those that were chosen.
 
+use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
 use super::{Embedded, reader::ReadRequest, writer::Op};
 use crate::{
     browser::{Fill, Place},
     error::BrowseError,
-    message::Letter,
+    message::{Envelope, Letter},
     name::QueueName,
 };
 
@@ -61,6 +62,7 @@ impl Browser {
         };
         self.last_seq = seq;
         let letter = Letter {
+            headers: properties(&message),
             id: message.id,
             content_type: message.content_type,
             routing_key: message.routing_key,
@@ -86,4 +88,16 @@ impl Browser {
         }
         Ok(())
     }
+}
+
+/// All that the file has beside the body and the death, by the names that AMQP has for it.
+fn properties(message: &Envelope) -> Map<String, Value> {
+    let mut properties = Map::new();
+    if let Some(content_type) = &message.content_type {
+        properties.insert("content_type".to_owned(), json!(content_type));
+    }
+    if let Some(id) = message.id {
+        properties.insert("message_id".to_owned(), json!(id.to_string()));
+    }
+    Map::from_iter([("properties".to_owned(), Value::Object(properties))])
 }

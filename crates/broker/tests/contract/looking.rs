@@ -159,7 +159,7 @@ pub(crate) async fn a_dead_letter_goes_back_to_its_queue_alone_and_can_die_again
         publisher.put_back(&letter).await.unwrap().unwrap().await.unwrap();
         delivery = next(&mut shipper).await;
     }
-    // The broker's own dead letters tell it as well.
+    // The broker's own dead letters tell it as well, in headers of its own.
     for _ in 0..fixture.delivery_limit {
         delivery.settle(Disposition::Requeue).await;
         delivery = next(&mut shipper).await;
@@ -176,6 +176,14 @@ pub(crate) async fn a_dead_letter_goes_back_to_its_queue_alone_and_can_die_again
         (death.routing_key.as_str(), death.batch),
         ("default", Some(sent.id))
     );
+    assert_eq!(letter.headers["properties"]["message_id"], sent.id.to_string());
+    if !fixture.is_embedded() {
+        let told = &letter.headers["headers"]["x-death"][0];
+        assert_eq!(
+            (&told["queue"], &told["reason"]),
+            (&"store".into(), &Death::DELIVERY_LIMIT.into())
+        );
+    }
     let attempts = fixture.delivery_limit + 1;
     assert!(
         death
@@ -211,6 +219,7 @@ pub(crate) async fn what_has_no_way_back_is_told(fixture: Fixture) {
             exchange,
             routing_key: "nobody".into(),
         }),
+        headers: serde_json::Map::new(),
     };
     let gone = letter(Exchange::Parsed, "gone");
     let verdict = publisher.put_back(&gone).await.unwrap().unwrap().await;
@@ -231,7 +240,9 @@ pub(crate) async fn what_has_no_way_back_is_told(fixture: Fixture) {
     assert!(publisher.put_back(&strange).await.unwrap().is_none());
 
     publisher.bury(&gone).await.unwrap().await.unwrap();
-    assert_eq!(only_letter(&broker).await, gone);
+    let buried = only_letter(&broker).await;
+    let headers = buried.headers.clone();
+    assert_eq!(Letter { headers, ..gone }, buried);
 
     let missing = QueueName::new("missing").unwrap();
     let error = BrowseError::NoSuchQueue {

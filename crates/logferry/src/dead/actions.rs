@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
-use dead::{End, Input, Record, Reply, Request};
+use dead::{End, HOLD_MAX, Input, Record, Reply, Request};
 use indicatif::HumanCount;
 use jiff::tz::TimeZone;
 use settings::Settings;
@@ -99,7 +99,7 @@ pub(super) async fn requeue(mut talk: Talk) -> anyhow::Result<bool> {
     talk.inputs = None;
     let end = loop {
         match talk.next().await? {
-            Reply::Problem { name, text } => {
+            Reply::Problem { name, text, .. } => {
                 talk.progress
                     .suspend(|| eprintln!("logferry dead: {name} stays: {}", visible(&text)));
             }
@@ -112,7 +112,13 @@ pub(super) async fn requeue(mut talk: Talk) -> anyhow::Result<bool> {
     if end.failed > 0 {
         eprintln!("logferry dead: {} could not be put back", letters(end.failed));
     }
-    Ok(tell_of_others(&end) && end.failed == 0)
+    if end.ran_out {
+        eprintln!(
+            "logferry dead: ended after {} minutes, as letters are held meanwhile; the same command goes on with what is left",
+            HOLD_MAX.as_secs() / 60
+        );
+    }
+    Ok(tell_of_others(&end) && end.failed == 0 && !end.ran_out)
 }
 
 fn letters(count: u64) -> String {

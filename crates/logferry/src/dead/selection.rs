@@ -97,6 +97,7 @@ mod tests {
                 exchange: Exchange::Received,
                 routing_key: "syslog.tcp".to_owned(),
             }),
+            headers: serde_json::Map::new(),
         }
     }
 

@@ -144,6 +144,8 @@ async fn letters_are_seen_put_back_once_taken_along_and_dropped(fixture: &Fixtur
             "undecodable",
             "--reason",
             "refused",
+            "--per-second",
+            "20",
         ]);
         assert_eq!(good(&back), "2 dead letters put back\n");
         listed(fixture, &[], 1).await;
@@ -365,6 +367,11 @@ fn mistakes_are_told_before_anything_is_done() {
     for (args, code, told) in [
         (&["dead", "requeue"][..], 64, "ids or filters, or --all"),
         (&["dead", "requeue", "--all", "--reason", "x"], 64, "either"),
+        (
+            &["dead", "requeue", "--all", "--per-second", "0"],
+            64,
+            "per_second must be a whole number from 1 to 10000",
+        ),
         (&["dead", "drop", "--all"], 64, "add --yes"),
         (&["dead", "show"], 64, "logferry dead list"),
         (&["dead", "show", "xyz"], 64, "first 4 or more"),

@@ -21,13 +21,13 @@ pub(super) async fn groups(
     Extract(state): Extract<State>,
     Query(which): Query<Which>,
 ) -> Result<Json<Value>, Problem> {
-    let look = state.desk.look().await?;
+    let look = state.desk.look(&which.q).await?;
     Ok(Json(json!({
-        "groups": grouped(&look.records, &which),
+        "groups": grouped(&look.records),
         "total": look.total,
-        "seen": look.records.len(),
+        "seen": look.seen,
         "held_by_others": look.missing,
-        "complete": look.records.len() as u64 == look.total,
+        "complete": look.is_whole(),
     })))
 }
 
@@ -51,7 +51,7 @@ pub(super) async fn letters(
             .filter(|begin| *begin <= LETTERS_MAX)
             .ok_or_else(|| Problem::bad_request("bad_parameter", "cursor must be one that an answer had."))?,
     };
-    let look = state.desk.look().await?;
+    let look = state.desk.look(&which.q).await?;
     let meant: Vec<&Record> = look.records.iter().filter(|record| which.takes(record)).collect();
     let page: Vec<_> = meant.iter().skip(begin).take(PAGE).collect();
     let end = begin + page.len();
@@ -59,7 +59,7 @@ pub(super) async fn letters(
         "letters": page,
         "n": meant.len(),
         "next": (end < meant.len()).then(|| end.to_string()),
-        "complete": look.records.len() as u64 == look.total,
+        "complete": look.is_whole(),
     })))
 }
 
@@ -86,7 +86,7 @@ pub(super) async fn export(
     let selection = if which.is_empty() {
         Selection::default()
     } else {
-        let look = state.desk.look().await?;
+        let look = state.desk.look(&which.q).await?;
         let selection = which.selection(&look.records);
         if selection.ids.is_empty() {
             return Err(Problem::not_found("There are no such dead letters."));

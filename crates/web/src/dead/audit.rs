@@ -27,7 +27,7 @@ const HISTORY_MAX: usize = 1000;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Act {
-    /// `requeue`, `discard`, `hold`, `release`, `edit`.
+    /// `requeue`, `reparse`, `discard`, `hold`, `release`, `edit`.
     pub(super) what: String,
     /// Letters with which it was done, and with which it could not be.
     pub(super) done: u64,
@@ -104,6 +104,13 @@ pub(super) async fn history(state: &State, id: &str) -> Vec<Acted> {
     acts
 }
 
+/// The last act that took letters away; what is not known is none.
+pub(super) async fn last_resolving(state: &State) -> Option<Acted> {
+    let acts = newest(state, None, HISTORY_MAX).await.ok()?;
+    let resolves = |acted: &Acted| acted.act.done > 0 && !matches!(&*acted.act.what, "hold" | "release");
+    acts.into_iter().find(resolves)
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Params {
@@ -159,6 +166,7 @@ impl Acted {
     pub(super) fn what(&self) -> String {
         let word = match &*self.act.what {
             "requeue" => "put back",
+            "reparse" => "sent through the rules",
             "discard" => "discarded",
             "hold" => "held",
             "release" => "released",
@@ -181,7 +189,7 @@ impl Acted {
         (!act.after.is_empty()).then(|| (Html::block(&act.before), Html::block(&act.after)))
     }
 
-    fn place(&self) -> Html {
+    pub(super) fn place(&self) -> Html {
         Html::line(&format!("{} {}", self.act.stage, self.act.reason))
     }
 

@@ -3,20 +3,24 @@
 
 use std::{
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use ::dead::{CHANNEL, End, Input, Record, Reply, Request, Selection, serve};
+use ::dead::{CHANNEL, End, How, Input, Record, Reply, Request, Selection, serve};
 use axum::http::StatusCode;
 use broker::Broker;
+use parking_lot::MutexGuard;
 use tokio::{
     sync::{Mutex, OwnedMutexGuard, mpsc},
     time::timeout,
 };
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use super::progress::Progress;
+use super::{key::Keys, progress::Progress, trial::Failure};
 use crate::problem::Problem;
 
 /// Letters that a look shows; of more, the oldest. They are in memory, each without its body.
@@ -27,6 +31,8 @@ const FRESH: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long one waits for those before.
 const TURN_PATIENCE: Duration = Duration::from_secs(15);
+/// And for one that takes minutes.
+const SLOW_TURN_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Cheap to clone; clones are the same.
 #[derive(Debug, Clone)]
@@ -34,6 +40,9 @@ pub(crate) struct Desk {
     broker: Broker,
     data_dir: PathBuf,
     last: Arc<Mutex<Remembered>>,
+    /// Somebody puts letters back slowly.
+    is_slow: Arc<AtomicBool>,
+    keys: Arc<parking_lot::Mutex<Keys>>,
     /// Acts that nobody needs to wait for.
     tasks: TaskTracker,
 }
@@ -41,10 +50,12 @@ pub(crate) struct Desk {
 /// What a look saw.
 #[derive(Debug, Default)]
 pub(super) struct Look {
-    /// Without bodies, the oldest first.
+    /// Without bodies, the oldest first: those that have what was looked for.
     pub(super) records: Vec<Record>,
     /// How many letters there are in all.
     pub(super) total: u64,
+    /// How many of them were looked at.
+    pub(super) seen: u64,
     /// Letters that somebody else holds.
     pub(super) missing: u64,
 }
@@ -54,13 +65,44 @@ pub(super) struct Look {
 pub(super) struct Done {
     pub(super) end: End,
     /// Letters that stay, and why.
-    pub(super) problems: Vec<(String, String)>,
+    pub(super) problems: Vec<Stays>,
+}
+
+/// A letter that stays.
+#[derive(Debug)]
+pub(super) struct Stays {
+    pub(super) failure: Failure,
+    /// The broker may have taken it all the same.
+    pub(super) is_uncertain: bool,
 }
 
 type Last = OwnedMutexGuard<Remembered>;
 
-/// The last look, and when it was.
-type Remembered = Option<(Instant, Arc<Look>)>;
+/// The last look: when it was, and what was looked for.
+type Remembered = Option<(Instant, String, Arc<Look>)>;
+
+impl Look {
+    /// Whether it saw all letters.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.seen == self.total
+    }
+}
+
+/// While letters are put back slowly.
+struct Slow(Arc<AtomicBool>);
+
+impl Slow {
+    fn begin(is_slow: &Arc<AtomicBool>) -> Self {
+        is_slow.store(true, Ordering::Relaxed);
+        Self(Arc::clone(is_slow))
+    }
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
 
 impl Desk {
     pub(crate) fn new(broker: Broker, data_dir: PathBuf) -> Self {
@@ -68,6 +110,8 @@ impl Desk {
             broker,
             data_dir,
             last: Arc::default(),
+            is_slow: Arc::default(),
+            keys: Arc::default(),
             tasks: TaskTracker::new(),
         }
     }
@@ -87,16 +131,27 @@ impl Desk {
         &self.broker
     }
 
-    /// All letters, as far as they are shown.
-    pub(super) async fn look(&self) -> Result<Arc<Look>, Problem> {
+    /// Orders with keys.
+    pub(super) fn keys(&self) -> MutexGuard<'_, Keys> {
+        self.keys.lock()
+    }
+
+    /// All letters, as far as they are shown, or those with this text.
+    pub(super) async fn look(&self, text: &str) -> Result<Arc<Look>, Problem> {
+        let text = text.trim().to_lowercase();
         let mut last = self.turn().await?;
-        if let Some((at, look)) = &*last
+        if let Some((at, of, look)) = &*last
             && at.elapsed() < FRESH
+            && *of == text
         {
             return Ok(Arc::clone(look));
         }
+        let texts = (!text.is_empty()).then(|| text.clone());
         let request = Request::Read {
-            selection: Selection::default(),
+            selection: Selection {
+                texts: texts.into_iter().collect(),
+                ..Selection::default()
+            },
             bodies: false,
         };
         let mut look = Look::default();
@@ -106,21 +161,22 @@ impl Desk {
                 Reply::Total(total) => look.total = total,
                 Reply::Letter(record) if look.records.len() < LETTERS_MAX => look.records.push(*record),
                 // Enough is seen; those that are held go back when the work ends.
-                Reply::Letter(_) => break,
-                Reply::End(end) => {
-                    look.missing = end.missing;
+                Reply::Letter(_) => {
+                    look.seen = look.seen.max(look.records.len() as u64);
                     break;
                 }
-                Reply::Seen(_)
-                | Reply::Found(_)
-                | Reply::Done { .. }
-                | Reply::Problem { .. }
-                | Reply::Failed(_) => {}
+                Reply::End(end) => {
+                    look.missing = end.missing;
+                    look.seen = look.total - end.missing;
+                    break;
+                }
+                Reply::Seen(seen) => look.seen = seen,
+                Reply::Found(_) | Reply::Done { .. } | Reply::Problem { .. } | Reply::Failed(_) => {}
             }
         }
         work.finish().await;
         let look = Arc::new(look);
-        *last = Some((Instant::now(), Arc::clone(&look)));
+        *last = Some((Instant::now(), text, Arc::clone(&look)));
         Ok(look)
     }
 
@@ -163,9 +219,21 @@ impl Desk {
         })
     }
 
-    /// Puts letters back to where they came from.
-    pub(super) async fn requeue(&self, selection: Selection, progress: &Progress) -> Result<Done, Problem> {
-        self.act(Request::Requeue { selection }, None, progress).await
+    /// Puts letters back.
+    pub(super) async fn requeue(
+        &self,
+        selection: Selection,
+        how: How,
+        progress: &Progress,
+    ) -> Result<Done, Problem> {
+        self.act(Request::Requeue { selection, how }, None, progress)
+            .await
+    }
+
+    /// Which letters could go back so.
+    pub(super) async fn try_out(&self, selection: Selection, how: How) -> Result<Done, Problem> {
+        let request = Request::Try { selection, how };
+        self.act(request, None, &Progress::unheard()).await
     }
 
     /// Drops letters for good, if they are as many as `expected`.
@@ -193,13 +261,22 @@ impl Desk {
     ) -> Result<Done, Problem> {
         let mut last = self.turn().await?;
         *last = None;
+        let is_slow = matches!(&request, Request::Requeue { how, .. } if how.per_second.is_some());
+        let _slow = is_slow.then(|| Slow::begin(&self.is_slow));
         let (inputs, inputs_out) = mpsc::channel(CHANNEL);
         let mut inputs = Some(inputs);
         let mut work = self.begin(request, Some(inputs_out))?;
         let mut done = Done::default();
         loop {
             match work.next().await? {
-                Reply::Problem { name, text } => done.problems.push((name, text)),
+                Reply::Problem {
+                    name,
+                    text,
+                    is_uncertain,
+                } => done.problems.push(Stays {
+                    failure: Failure { id: name, why: text },
+                    is_uncertain,
+                }),
                 Reply::Found(found) => {
                     let inputs = inputs.take();
                     if expected != Some(found) {
@@ -232,11 +309,18 @@ impl Desk {
     }
 
     async fn turn(&self) -> Result<Last, Problem> {
-        timeout(TURN_PATIENCE, Arc::clone(&self.last).lock_owned())
+        let (patience, text) = if self.is_slow.load(Ordering::Relaxed) {
+            let text = "Dead letters are put back slowly at this moment, which takes up to 15 minutes. Nobody else can look at them meanwhile.";
+            (SLOW_TURN_PATIENCE, text)
+        } else {
+            (
+                TURN_PATIENCE,
+                "Somebody else works with the dead letters at this moment.",
+            )
+        };
+        timeout(patience, Arc::clone(&self.last).lock_owned())
             .await
-            .map_err(|_elapsed| {
-                Problem::too_many("Somebody else works with the dead letters at this moment.", 5)
-            })
+            .map_err(|_elapsed| Problem::too_many(text, 5))
     }
 
     fn begin(&self, request: Request, inputs: Option<mpsc::Receiver<Input>>) -> Result<Work, Problem> {

@@ -20,6 +20,7 @@ use super::{
     diff,
     hold::Holds,
     progress::Progress,
+    sent::Sent,
 };
 use crate::{html::Html, problem::Problem, shell::Shell, state::State};
 
@@ -174,6 +175,10 @@ async fn found(state: &State, id: &str) -> Result<(Record, Line), Problem> {
             format!("Held by {}: {}. Release it first.", held.author, held.why),
         ));
     }
+    Sent::load(state)
+        .await?
+        .check(&record)
+        .map_err(|why| Problem::new(axum::http::StatusCode::CONFLICT, "sent", format!("{why}.")))?;
     let body = record.body().map_err(Problem::internal)?;
     let line = Line::of(&body).map_err(|why| Problem::bad_request("not_one_line", why.to_string()))?;
     Ok((record, line))

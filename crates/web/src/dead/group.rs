@@ -16,7 +16,7 @@ pub(super) struct Which {
     pub(super) stage: String,
     pub(super) reason: String,
     pub(super) fingerprint: String,
-    /// Text in what went wrong or in the beginning of the first line.
+    /// Text in what went wrong, or in a line or event. Looks find it: what they saw has it.
     pub(super) q: String,
     pub(super) id: String,
 }
@@ -50,7 +50,6 @@ impl Which {
             && is(&self.reason, key.reason)
             && is(&self.fingerprint, &key.fingerprint)
             && (self.id.is_empty() || record.id.is_some_and(|id| id.to_string() == self.id))
-            && (self.q.is_empty() || has(record, &self.q.to_lowercase()))
     }
 
     /// The letters by their ids, as those who do something with them want it. Letters without an id are not among them.
@@ -85,14 +84,6 @@ impl Which {
     }
 }
 
-fn has(record: &Record, text: &str) -> bool {
-    record.preview.to_lowercase().contains(text)
-        || record
-            .death
-            .as_ref()
-            .is_some_and(|death| death.text.to_lowercase().contains(text))
-}
-
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key<'a> {
     stage: &'a str,
@@ -118,13 +109,9 @@ impl<'a> Key<'a> {
 }
 
 /// The groups, the largest first.
-pub(super) fn groups(records: &[Record], which: &Which) -> Vec<Group> {
+pub(super) fn groups(records: &[Record]) -> Vec<Group> {
     let mut groups: BTreeMap<Key<'_>, Group> = BTreeMap::new();
-    let filter = Which {
-        q: which.q.clone(),
-        ..Which::default()
-    };
-    for record in records.iter().filter(|record| filter.takes(record)) {
+    for record in records {
         let key = Key::of(record);
         let group = groups.entry(key).or_insert_with(|| {
             let key = Key::of(record);
@@ -205,6 +192,7 @@ pub(super) mod tests {
             events: Some(2),
             preview: "disk full".to_owned(),
             body_base64: None,
+            headers: serde_json::Map::new(),
         }
     }
 
@@ -216,7 +204,7 @@ pub(super) mod tests {
             record(3, "shipper-pgsql", "no such column"),
             record(4, "parser", "no such column"),
         ];
-        let groups = groups(&records, &Which::default());
+        let groups = groups(&records);
         assert_eq!(groups.len(), 3);
         let largest = &groups[0];
         assert_eq!((largest.n, largest.events), (2, 4));
@@ -229,11 +217,6 @@ pub(super) mod tests {
         };
         assert_eq!(which.selection(&records).ids.len(), 2);
         assert!(which.params().starts_with("stage=shipper-pgsql&fingerprint="));
-        let which = Which {
-            q: "DISK".to_owned(),
-            ..Which::default()
-        };
-        assert_eq!(which.selection(&records).ids.len(), 4);
         let which = Which {
             id: records[0].id.unwrap().to_string(),
             ..Which::default()

@@ -17,6 +17,7 @@ use super::{
     edit::{Line, NoLine},
     group::{Group, Which, groups},
     hold::{Held, Holds},
+    sent::Sent,
 };
 use crate::{html::Html, problem::Problem, shell::Shell, state::State, time};
 
@@ -26,6 +27,8 @@ const LISTED: usize = 200;
 const PIECES: usize = 50;
 /// Bytes of each.
 const PIECE_BYTES: usize = 8192;
+/// Bytes of properties and headers.
+const HEADERS_BYTES: usize = 32 << 10;
 /// Bytes of each in hexadecimal.
 const HEX_BYTES: usize = 1024;
 
@@ -40,6 +43,8 @@ struct List<'a> {
     look: &'a Look,
     holds: Holds,
     problem: Option<&'a Problem>,
+    /// Where there are none: who took the last ones away.
+    last: Option<Acted>,
     now: Timestamp,
 }
 
@@ -98,7 +103,7 @@ impl List<'_> {
         held.count()
     }
 
-    const fn seen(&self) -> usize {
+    const fn found(&self) -> usize {
         self.look.records.len()
     }
 }
@@ -108,10 +113,10 @@ pub(super) async fn list(
     shell: Shell,
     Query(which): Query<Which>,
 ) -> Result<Page<String>, Problem> {
-    let looked = state.desk.look().await;
+    let looked = state.desk.look(&which.q).await;
     let nothing = Look::default();
     let look = looked.as_deref().unwrap_or(&nothing);
-    let groups = groups(&look.records, &which);
+    let groups = groups(&look.records);
     let is_chosen = !which.stage.is_empty() || !which.reason.is_empty() || !which.fingerprint.is_empty();
     let open = groups.iter().find(|group| {
         let is = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
@@ -144,6 +149,11 @@ pub(super) async fn list(
         // Who cannot be asked holds nothing here, and acts say so.
         holds: Holds::load(&state).await.unwrap_or_default(),
         problem: looked.as_ref().err(),
+        last: if looked.is_ok() && look.total == 0 {
+            audit::last_resolving(&state).await
+        } else {
+            None
+        },
         now: Timestamp::now(),
     };
     Ok(Page(page.render().map_err(Problem::internal)?))
@@ -164,11 +174,15 @@ struct Letter<'a> {
     record: &'a Record,
     id: String,
     held: Option<&'a Held>,
+    /// Why it goes no other way than through the rules.
+    sent: Option<String>,
     history: Vec<Acted>,
     /// The one line that can be mended, or why there is none.
     line: Result<Line, NoLine>,
     pieces: Vec<Shown>,
     more: usize,
+    /// Properties and headers, as JSON.
+    headers: Html,
 }
 
 impl Letter<'_> {
@@ -192,15 +206,27 @@ pub(super) async fn letter(
     let holds = Holds::load(&state).await.unwrap_or_default();
     let page = Letter {
         held: holds.of(&record),
+        // Who cannot be asked knows of nothing here, and acts say so.
+        sent: Sent::load(&state).await.unwrap_or_default().check(&record).err(),
         line: Line::of(&body),
         history: audit::history(&state, &record.name()).await,
         shell: &shell.titled("Dead letter", "/dead-letters"),
         id: record.name(),
+        headers: json(&record.headers)?,
         more: pieces.len().saturating_sub(PIECES),
         pieces: pieces.iter().take(PIECES).map(shown).collect(),
         record: &record,
     };
     Ok(Page(page.render().map_err(Problem::internal)?))
+}
+
+fn json(headers: &serde_json::Map<String, serde_json::Value>) -> Result<Html, Problem> {
+    let mut text = serde_json::to_string_pretty(headers).map_err(Problem::internal)?;
+    if text.len() > HEADERS_BYTES {
+        text.truncate(text.floor_char_boundary(HEADERS_BYTES));
+        text.push_str("\n… the export has all.");
+    }
+    Ok(Html::block(&text))
 }
 
 fn shown(piece: &Piece) -> Shown {

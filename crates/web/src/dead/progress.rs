@@ -18,7 +18,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(3);
 
 /// How far an act is: a line of the answer.
 #[derive(Debug, Clone, Default, Serialize)]
-pub(super) struct Line {
+struct Line {
     total: u64,
     done: u64,
     failed: u64,
@@ -30,6 +30,22 @@ pub(super) struct Line {
     problem: Option<String>,
     /// Nothing follows.
     complete: bool,
+    /// What is meant is known, and can be done.
+    #[serde(skip)]
+    has_begun: bool,
+    #[serde(skip)]
+    failure: Option<Problem>,
+}
+
+impl Line {
+    const fn is_over(&self) -> bool {
+        self.outcome.is_some() || self.failure.is_some()
+    }
+
+    /// Why nothing was done.
+    fn refusal(&self) -> Option<Problem> {
+        self.failure.clone().filter(|_| !self.has_begun)
+    }
 }
 
 /// Whom an act tells how far it is.
@@ -37,9 +53,21 @@ pub(super) struct Line {
 pub(super) struct Progress(watch::Sender<Line>);
 
 impl Progress {
-    /// Nobody.
+    /// Nobody, unless somebody asks to be [told](Self::told).
     pub(super) fn unheard() -> Self {
         Self(watch::Sender::new(Line::default()))
+    }
+
+    pub(super) fn told(&self) -> Told {
+        Told(self.0.subscribe())
+    }
+
+    /// So many letters are meant.
+    pub(super) fn begin(&self, total: usize) {
+        self.0.send_modify(|line| {
+            line.total = total as u64;
+            line.has_begun = true;
+        });
     }
 
     pub(super) fn tell(&self, done: u64, failed: u64) {
@@ -55,7 +83,10 @@ impl Progress {
                 (line.done, line.failed) = (outcome.done, outcome.failed);
                 line.outcome = Some(outcome);
             }
-            Err(problem) => line.problem = Some(problem.detail().to_owned()),
+            Err(problem) => {
+                line.problem = Some(problem.detail().to_owned());
+                line.failure = Some(problem);
+            }
         });
     }
 
@@ -71,7 +102,7 @@ impl Progress {
                 () = self.0.closed() => return,
                 () = state.stop.cancelled() => return,
             }
-            let Ok(look) = state.desk.look().await else {
+            let Ok(look) = state.desk.look("").await else {
                 continue;
             };
             let is_there = |id: &&String| {
@@ -84,41 +115,78 @@ impl Progress {
     }
 }
 
-/// Does `act` on `total` letters, and answers with a line of JSON whenever there is something new. `returning` are the
-/// letters that may come back.
-pub(super) fn followed<F, Fut>(state: &State, total: usize, returning: Vec<String>, act: F) -> Response
+/// Does `act`, which gives its outcome and the letters that may come back.
+pub(super) fn followed<F, Fut>(state: &State, act: F) -> Told
 where
     F: FnOnce(Arc<Progress>) -> Fut,
-    Fut: Future<Output = Result<Outcome, Problem>> + Send + 'static,
+    Fut: Future<Output = Result<(Outcome, Vec<String>), Problem>> + Send + 'static,
 {
-    let (sender, mut told) = watch::channel(Line {
-        total: total as u64,
-        ..Line::default()
-    });
-    let progress = Arc::new(Progress(sender));
+    let progress = Arc::new(Progress::unheard());
+    let told = progress.told();
     let (act, watching) = (act(Arc::clone(&progress)), state.clone());
     state.desk.spawn(async move {
-        let done = act.await;
-        let is_done = done.is_ok();
-        progress.end(done);
-        if is_done && !returning.is_empty() {
-            progress.watch(&watching, &returning).await;
+        match act.await {
+            Ok((outcome, returning)) => {
+                progress.end(Ok(outcome));
+                if !returning.is_empty() {
+                    progress.watch(&watching, &returning).await;
+                }
+            }
+            Err(problem) => progress.end(Err(problem)),
         }
         progress.complete();
     });
-    let body = written_by(async move |out| {
-        loop {
-            let line = told.borrow_and_update().clone();
-            let Ok(mut json) = serde_json::to_vec(&line) else {
-                break;
-            };
-            json.push(b'\n');
-            out.push(json).await;
-            // Without an end, should the work have died.
-            if line.complete || told.changed().await.is_err() {
-                break;
-            }
+    told
+}
+
+/// What an act tells. Clones hear the same.
+#[derive(Debug, Clone)]
+pub(super) struct Told(watch::Receiver<Line>);
+
+impl Told {
+    /// Whether it could not be done to its end.
+    pub(super) fn has_failed(&self) -> bool {
+        let has_died = self.0.has_changed().is_err();
+        let line = self.0.borrow();
+        line.failure.is_some() || (has_died && !line.complete)
+    }
+
+    /// What came of it.
+    pub(super) async fn outcome(mut self) -> Result<Outcome, Problem> {
+        let line = self.0.wait_for(Line::is_over).await.map_err(Problem::internal)?;
+        match (&line.outcome, &line.failure) {
+            (Some(outcome), _) => Ok(outcome.clone()),
+            (None, Some(problem)) => Err(problem.clone()),
+            (None, None) => Err(Problem::internal("an act that is over has no end")),
         }
-    });
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+    }
+
+    /// A line of JSON whenever there is something new, once it is known that it can be done.
+    pub(super) async fn lines(mut self) -> Result<Response, Problem> {
+        let refused = self
+            .0
+            .wait_for(|line| line.has_begun || line.failure.is_some())
+            .await
+            .map_err(Problem::internal)?
+            .refusal();
+        if let Some(problem) = refused {
+            return Err(problem);
+        }
+        let Self(mut told) = self;
+        let body = written_by(async move |out| {
+            loop {
+                let line = told.borrow_and_update().clone();
+                let Ok(mut json) = serde_json::to_vec(&line) else {
+                    break;
+                };
+                json.push(b'\n');
+                out.push(json).await;
+                // Without an end, should the work have died.
+                if line.complete || told.changed().await.is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+    }
 }

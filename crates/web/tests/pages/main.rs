@@ -13,6 +13,7 @@ mod browser;
 mod chromium;
 mod data;
 mod dead;
+mod dead_back;
 mod frame;
 mod hostile;
 mod pipeline;

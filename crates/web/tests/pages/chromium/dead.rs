@@ -6,6 +6,7 @@ use crate::{
     browser::Pages,
     chromium::{Chromium, ESCAPE},
     dead::{bury, bury_line, ready},
+    dead_back::bury_event,
 };
 
 const IS_ASKED: &str = "document.querySelector('dialog.ask[open] h1')";
@@ -136,6 +137,41 @@ async fn a_line_with_bytes_that_are_no_text_is_mended() {
     assert_eq!(ready(&pages, QueueName::dead()).await, 0);
     let sent = crate::dead::sent(&pages).await;
     assert_eq!(sent, b"<13>Nov 21 web01 app: right \xff\0");
+    browser.close().await;
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn a_letter_is_looked_at_part_by_part_and_sent_through_the_rules() {
+    let pages = Pages::start().await;
+    let id = bury_event(&pages, "parser", "parser", "unroutable", Some(b"<13>a raw line")).await;
+    let browser = Chromium::start(&pages).await;
+    browser.open(&format!("/dead-letters/{id}")).await;
+    browser
+        .until("document.querySelector('#acts button[type=button]')")
+        .await;
+    for part in ["Text", "Parsed", "Hex", "Headers"] {
+        browser.press("v").await;
+        let open = "[...document.querySelectorAll('[data-view]')].filter((part) => part.open)";
+        let is_open = format!("{open}.map((part) => part.dataset.view).join() === {part:?}");
+        browser
+            .until(if part == "Text" { "true" } else { &is_open })
+            .await;
+    }
+    assert!(browser.text("[data-view=Headers]").await.contains("message_id"));
+    browser.press("r").await;
+    until_asked(&browser, "Put 1 dead letter back?").await;
+    browser.click("dialog form:last-child button").await;
+    until_asked(&browser, "Send 1 dead letter through the current rules?").await;
+    browser.fill("dialog [name=per_second]", "100").await;
+    browser.click("dialog .primary").await;
+    until_asked(&browser, "1 of 1 sent through the rules").await;
+    assert_eq!(crate::dead::sent(&pages).await, b"<13>a raw line");
+    assert_eq!(ready(&pages, QueueName::dead()).await, 0);
+    browser.press(ESCAPE).await;
+    browser
+        .until("document.querySelector('main').innerText.includes('sent through the rules 1 by')")
+        .await;
     browser.close().await;
     pages.stop().await;
 }

@@ -12,6 +12,7 @@ use crate::{
     chromium::Chromium,
     data::{day, event, put, put_every},
     dead::bury,
+    dead_back::bury_event,
 };
 
 const SIZES: [(u32, u32); 3] = [(1440, 900), (1024, 768), (390, 844)];
@@ -164,6 +165,45 @@ async fn of_the_pipeline_over_rabbitmq() {
             .picture(&file(&folder, "pipeline-rabbitmq", theme, width))
             .await;
     }
+    browser.close().await;
+    pages.stop().await;
+}
+
+#[tokio::test]
+#[ignore = "draws pictures and checks nothing"]
+async fn of_dead_letters() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("screenshots");
+    std::fs::create_dir_all(&folder).expect("makes a folder");
+    let pages = Pages::start().await;
+    let letter = bury_event(&pages, "parser", "parser", "unroutable", Some(b"<13>a raw line")).await;
+    bury_event(&pages, "parser", "parser", "unroutable", None).await;
+    let browser = Chromium::start(&pages).await;
+    let heading = "document.querySelector('dialog[open] h1')";
+    for theme in ["light", "dark"] {
+        browser.prefer(&[("prefers-color-scheme", theme)]).await;
+        for (width, height) in SIZES {
+            browser.resize(width, height).await;
+            browser.open(&format!("/dead-letters/{letter}")).await;
+            browser.press("vvvv").await;
+            browser
+                .picture(&file(&folder, "letter-headers", theme, width))
+                .await;
+            browser.open("/dead-letters?stage=parser").await;
+            browser.press("r").await;
+            browser.until(heading).await;
+            browser.picture(&file(&folder, "dead-back", theme, width)).await;
+            browser.click("dialog form:last-child button").await;
+            browser
+                .until(&format!("{heading}.innerText.includes('current rules')"))
+                .await;
+            browser.picture(&file(&folder, "dead-rules", theme, width)).await;
+        }
+    }
+    browser.click("dialog .primary").await;
+    browser
+        .until(&format!("{heading}.innerText.includes('sent through')"))
+        .await;
+    browser.picture(&file(&folder, "dead-sent", "dark", 390)).await;
     browser.close().await;
     pages.stop().await;
 }
