@@ -163,7 +163,9 @@ async fn a_form_outlives_its_session() {
     browser.click("form.stack button.primary").await;
     browser.until("document.querySelector('dialog form.card')").await;
     assert_eq!(
-        browser.run("return document.querySelector('dialog [name=name]').value").await,
+        browser
+            .run("return document.querySelector('dialog [name=name]').value")
+            .await,
         "ana"
     );
     browser.fill("dialog [name=password]", "wrong").await;
@@ -171,12 +173,17 @@ async fn a_form_outlives_its_session() {
     browser
         .until("document.querySelector('dialog [role=alert]') === document.activeElement")
         .await;
-    browser.fill("dialog [name=password]", crate::accounts::PASSWORD).await;
+    browser
+        .fill("dialog [name=password]", crate::accounts::PASSWORD)
+        .await;
     browser.click("dialog form.card button").await;
     browser.until("document.querySelector('#secret')").await;
     assert!(browser.text("table").await.contains("grafana"));
     let complaints = browser.complaints().await;
-    assert!(complaints.iter().all(|line| line.contains("401")), "{complaints:?}");
+    assert!(
+        complaints.iter().all(|line| line.contains("401")),
+        "{complaints:?}"
+    );
     browser.close().await;
     pages.stop().await;
 }
