@@ -46,6 +46,10 @@ pub struct Heartbeat {
     /// How fast, since the heartbeat before; not in the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rates: Option<Rates>,
+    /// Seconds since intake began the oldest batch that the service holds; 0 when it holds none, and absent while it holds
+    /// some whose age it does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_unsettled_s: Option<f64>,
     /// Other numbers of `/metrics` that this service has, by name and labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub measures: BTreeMap<String, f64>,
@@ -189,7 +193,7 @@ impl Pulse {
 
     fn beat(&self, ctx: &Context, host: &str, is_stopping: bool) -> Heartbeat {
         let text = ctx.metrics.encode();
-        let (counters, measures) = samples::read(&text, self.service, self.measures);
+        let read = samples::read(&text, self.service, self.measures);
         let (clients, clients_total) = ctx.clients().list(self.service, CLIENTS_MAX);
         let is_intake = self.service == "syslog-server";
         let durability = ctx.durability.get().filter(|_| is_intake);
@@ -203,9 +207,10 @@ impl Pulse {
             at: Timestamp::now(),
             period_ms: u64::try_from(PERIOD.as_millis()).unwrap_or(u64::MAX),
             is_stopping,
-            counters,
+            oldest_unsettled_s: read.oldest_s(),
+            counters: read.counters,
             rates: None,
-            measures,
+            measures: read.measures,
             not_ready: ctx
                 .health
                 .problems(|part| !troubles::is_of_another(part, self.service)),
@@ -294,6 +299,7 @@ mod tests {
         counters.sent(4);
         counters.dropped("a \"quoted\" reason", 1);
         counters.taken(2);
+        let _old = counters.hold(0);
         StageCounters::new(&ctx.metrics, "parser").received(99);
         ctx.health.component("broker").not_ready("it is away");
         ctx.durability.set(Custody::Quorum, None, "the broker is ready");
@@ -309,6 +315,11 @@ mod tests {
             (5, 4, 2)
         );
         assert_eq!(beat.counters.dropped.get("a \"quoted\" reason"), Some(&1));
+        assert!(
+            beat.oldest_unsettled_s.is_some_and(|age| age > 1e9),
+            "since 1970: {:?}",
+            beat.oldest_unsettled_s
+        );
         assert_eq!(
             beat.durability.as_ref().map(|now| now.in_force.as_str()),
             Some("quorum")

@@ -107,6 +107,7 @@ pub(crate) mod tests {
                 ..Default::default()
             },
             rates: None,
+            oldest_unsettled_s: None,
             measures: Default::default(),
             not_ready: Vec::new(),
             last_error: None,

@@ -7,22 +7,41 @@ use super::Counters;
 /// Other numbers of one service: a listener has about fifteen.
 const MEASURES_MAX: usize = 500;
 
-/// The counters of `stage`, and the samples whose names begin with one of `prefixes`.
-pub(super) fn read(text: &str, stage: &str, prefixes: &[&str]) -> (Counters, BTreeMap<String, f64>) {
-    let mut counters = Counters::default();
-    let mut measures = BTreeMap::new();
+/// What the text says of one stage.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    pub(super) counters: Counters,
+    pub(super) measures: BTreeMap<String, f64>,
+    /// As the gauge has it: 0 also of a stage that holds batches and keeps no ages.
+    oldest_s: Option<f64>,
+}
+
+impl Read {
+    /// The age of the oldest batch that the stage holds, where it is known.
+    pub(super) fn oldest_s(&self) -> Option<f64> {
+        self.oldest_s
+            .filter(|age| *age > 0.0 || self.counters.in_flight == 0)
+    }
+}
+
+/// What belongs to `stage`, and the samples whose names begin with one of `prefixes`.
+pub(super) fn read(text: &str, stage: &str, prefixes: &[&str]) -> Read {
+    let mut read = Read::default();
     for sample in text.lines().filter_map(Sample::parse) {
         if sample.label("stage").as_deref() == Some(stage) {
-            sample.count(&mut counters);
+            if sample.name == "logferry_oldest_unsettled_seconds" {
+                read.oldest_s = Some(sample.value).filter(|age| age.is_finite());
+            }
+            sample.count(&mut read.counters);
         } else if prefixes.iter().any(|prefix| sample.name.starts_with(prefix))
             && !sample.name.ends_with("_bucket")
-            && measures.len() < MEASURES_MAX
+            && read.measures.len() < MEASURES_MAX
             && sample.value.is_finite()
         {
-            measures.insert(sample.whole.to_owned(), sample.value);
+            read.measures.insert(sample.whole.to_owned(), sample.value);
         }
     }
-    (counters, measures)
+    read
 }
 
 /// One line of the text.
@@ -114,15 +133,35 @@ logferry_events_received_total{stage=\"parser\"} 12
 logferry_events_received_total{stage=\"other\"} 99
 logferry_events_dropped_total{stage=\"parser\",reason=\"a \\\"b\\\", c\"} 3
 logferry_batches_in_flight{stage=\"parser\"} 2
+logferry_oldest_unsettled_seconds{stage=\"other\"} 9
+logferry_oldest_unsettled_seconds{stage=\"parser\"} 0.25
 logferry_parser_defects_total{defect=\"no_time\"} 4
 logferry_parser_seconds_bucket{le=\"1\"} 4
 logferry_store_connections 5
 # EOF";
-        let (counters, measures) = read(text, "parser", &["logferry_parser_"]);
+        let read = read(text, "parser", &["logferry_parser_"]);
+        let (counters, measures) = (&read.counters, &read.measures);
         assert_eq!((counters.received, counters.in_flight), (12, 2));
+        assert_eq!(read.oldest_s(), Some(0.25));
         assert_eq!(counters.dropped, BTreeMap::from([("a \"b\", c".to_owned(), 3)]));
         let defects = "logferry_parser_defects_total{defect=\"no_time\"}".to_owned();
-        assert_eq!(measures, BTreeMap::from([(defects, 4.0)]));
+        assert_eq!(*measures, BTreeMap::from([(defects, 4.0)]));
+    }
+
+    #[test]
+    fn no_age_of_what_is_held_is_unknown_and_not_zero() {
+        for (age, in_flight, expected) in [
+            ("0.0", 0, Some(0.0)),
+            ("0.0", 3, None),
+            ("1.5", 3, Some(1.5)),
+            ("NaN", 0, None),
+        ] {
+            let text = format!(
+                "logferry_oldest_unsettled_seconds{{stage=\"harvest\"}} {age}\nlogferry_batches_in_flight{{stage=\"harvest\"}} {in_flight}"
+            );
+            assert_eq!(read(&text, "harvest", &[]).oldest_s(), expected, "{text}");
+        }
+        assert_eq!(read("", "harvest", &[]).oldest_s(), None);
     }
 
     #[test]
@@ -137,9 +176,9 @@ logferry_store_connections 5
             " 1",
             "x nan",
         ] {
-            let (counters, measures) = read(text, "parser", &["x"]);
-            assert_eq!(counters, Counters::default(), "{text}");
-            assert!(measures.len() <= 1, "{text}");
+            let read = read(text, "parser", &["x"]);
+            assert_eq!(read.counters, Counters::default(), "{text}");
+            assert!(read.measures.len() <= 1, "{text}");
         }
     }
 }
