@@ -1,5 +1,6 @@
 //! The picture as data: nodes with what is known of them, and the edges between them.
 
+mod node;
 mod parts;
 mod rabbit;
 mod spread;
@@ -12,6 +13,7 @@ use settings::{BrokerSettings, Settings};
 
 use self::parts::{queue_node, rescue, stage_node};
 pub(crate) use self::{
+    node::{Instance, Kind, Level, Node, Problem},
     rabbit::{InRabbit, Rabbit, RabbitNode},
     spread::Part,
 };
@@ -43,77 +45,6 @@ pub(crate) struct Picture {
 }
 
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Node {
-    pub(crate) id: String,
-    pub(crate) kind: Kind,
-    pub(crate) name: String,
-    /// Events a second; null while unknown.
-    pub(crate) in_s: Option<f64>,
-    pub(crate) out_s: Option<f64>,
-    /// Batches that wait; null while unknown, and for what is no queue.
-    pub(crate) depth: Option<u64>,
-    pub(crate) bytes: Option<u64>,
-    /// The age of the oldest; no broker of ours tells it.
-    pub(crate) oldest_ms: Option<u64>,
-    pub(crate) consumers: Option<u32>,
-    /// What RabbitMQ's management API knows of it; absent while it tells nothing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) rabbit: Option<InRabbit>,
-    /// Of a box that stands for several queues: each of them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) parts: Vec<Part>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) instances: Vec<Instance>,
-    pub(crate) problems: Vec<Problem>,
-    /// Events a second, heartbeat by heartbeat.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) curve: Vec<f64>,
-    #[serde(skip)]
-    pub(crate) column: usize,
-    /// Nothing was ever heard of it.
-    #[serde(skip)]
-    pub(crate) is_hollow: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Kind {
-    Stage,
-    Queue,
-    Store,
-}
-
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Instance {
-    pub(crate) id: String,
-    pub(crate) host: String,
-    pub(crate) version: String,
-    pub(crate) up: bool,
-    /// When its process started.
-    pub(crate) since: Timestamp,
-    /// When it was heard last, by its own clock.
-    pub(crate) last: Timestamp,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Level {
-    Ok,
-    /// It is not known how it is.
-    Unknown,
-    Caution,
-    Bad,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Problem {
-    pub(crate) level: Level,
-    pub(crate) text: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) since: Option<Timestamp>,
-}
-
-#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Edge {
     pub(crate) from: String,
     pub(crate) to: String,
@@ -131,65 +62,6 @@ pub(crate) struct Rescue {
 pub(crate) struct DeadOf {
     pub(crate) stage: String,
     pub(crate) n: u64,
-}
-
-impl Level {
-    /// A shape and a word, so that colour is never the only sign.
-    pub(crate) const fn sign(self) -> &'static str {
-        match self {
-            Self::Ok => "✓",
-            Self::Unknown => "?",
-            Self::Caution => "▲",
-            Self::Bad => "✕",
-        }
-    }
-
-    pub(crate) const fn class(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Unknown => "muted",
-            Self::Caution => "caution",
-            Self::Bad => "bad",
-        }
-    }
-}
-
-impl Node {
-    fn new(id: impl Into<String>, kind: Kind, column: usize) -> Self {
-        let id = id.into();
-        Self {
-            name: id.clone(),
-            id,
-            kind,
-            in_s: None,
-            out_s: None,
-            depth: None,
-            bytes: None,
-            oldest_ms: None,
-            consumers: None,
-            rabbit: None,
-            parts: Vec::new(),
-            instances: Vec::new(),
-            problems: Vec::new(),
-            curve: Vec::new(),
-            column,
-            is_hollow: false,
-        }
-    }
-
-    fn problem(&mut self, level: Level, text: impl Into<String>, since: Option<Timestamp>) {
-        let text = text.into();
-        self.problems.push(Problem { level, text, since });
-    }
-
-    /// The worst of its problems.
-    pub(crate) fn worst(&self) -> Option<&Problem> {
-        self.problems.iter().max_by_key(|problem| problem.level)
-    }
-
-    pub(crate) fn level(&self) -> Level {
-        self.worst().map_or(Level::Ok, |problem| problem.level)
-    }
 }
 
 impl Picture {
