@@ -11,6 +11,7 @@ mod page;
 mod panel;
 mod picture;
 mod stages;
+mod words;
 
 use axum::{Router, routing::get};
 

@@ -16,8 +16,8 @@ use settings::{BrokerSettings, Protocol, Settings};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
-    map::{self, Text, Texts},
     picture::Picture,
+    words::{self, Text, Texts},
 };
 use crate::{
     hub::Known,
@@ -61,7 +61,7 @@ async fn changes(state: State, out: Out) {
     let mut shown = Texts::new();
     loop {
         ticks.tick().await;
-        let texts = map::texts(&state.picture().await);
+        let texts = words::texts(&state.picture().await);
         let changed: std::collections::BTreeMap<&String, &Text> = texts
             .iter()
             .filter(|(name, text)| shown.get(*name) != Some(*text))

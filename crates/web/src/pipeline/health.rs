@@ -7,9 +7,9 @@ use tokio::time::timeout;
 use super::{
     api::{Input, inputs},
     fills::Answers,
-    map,
     picture::{Kind, Level, Picture, Rabbit},
     stages::DEAD_QUEUE,
+    words,
 };
 use crate::state::State;
 
@@ -49,7 +49,7 @@ impl Health {
         let worst = picture.nodes.iter().max_by_key(|node| node.level());
         let (mut level, mut text) = match worst {
             Some(node) if node.level() > Level::Unknown => {
-                let state = map::state(node);
+                let state = words::state(node);
                 let is_dead = node.kind == Kind::Queue && node.name == DEAD_QUEUE;
                 let text = if is_dead {
                     state

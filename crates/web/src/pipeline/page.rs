@@ -12,9 +12,10 @@ use serde::Deserialize;
 
 use super::{
     api::{Connected, Input, connected, inputs},
-    map::{self, Text, Texts},
+    map,
     panel::Panel,
     picture::{Kind, Node, Picture, RabbitNode},
+    words::{self, Text, Texts},
 };
 use crate::{html, problem::Problem, shell::Shell, state::State};
 
@@ -86,12 +87,12 @@ pub(super) async fn page(
     Query(params): Query<Params>,
 ) -> Result<Html<String>, Problem> {
     let picture = state.picture().await;
-    let summary = map::summary(&picture);
+    let summary = words::summary(&picture);
     let known = state.hub.all();
     let page = Page {
         shell: &shell.titled("Pipeline", "/pipeline"),
         map: map::svg(&picture),
-        texts: map::texts(&picture),
+        texts: words::texts(&picture),
         summary,
         inputs: inputs(&state.all, &known, Instant::now()),
         clients: connected(&known, Instant::now()).1,

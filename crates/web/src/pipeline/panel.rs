@@ -62,7 +62,7 @@ impl Panel {
 
 fn facts(node: &Node) -> Vec<(String, String)> {
     let unknown = || "unknown".to_owned();
-    let rate = |rate| super::map::rate(rate);
+    let rate = |rate| super::words::rate(rate);
     let mut facts = vec![("in", rate(node.in_s)), ("out", rate(node.out_s))];
     if node.kind == Kind::Queue {
         facts.push(("batches that wait", node.depth.map_or_else(unknown, grouped)));
@@ -75,7 +75,7 @@ fn facts(node: &Node) -> Vec<(String, String)> {
                 ("batches delivered", rate(told.deliver_s)),
                 ("batches acknowledged", rate(told.ack_s)),
                 ("unacknowledged", told.unacked.map_or_else(unknown, grouped)),
-                ("members", super::map::members(told)),
+                ("members", super::words::members(told)),
             ]);
         }
     }
