@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
-use broker::Broker;
+use broker::{Broker, Management, Topology};
 use clap::Args;
 use serde::Serialize;
 use service::{Loaded, exit};
@@ -23,7 +23,7 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   logferry check                     every mistake in the settings, and whether the rules compile
-  logferry check --connect           also whether broker, store and rescue queue answer
+  logferry check --connect           also whether broker, management API, store and rescue queue answer
   logferry check --config new.toml --json
 
 Exit codes: 0 all is well, 78 the settings or the rules are wrong, 1 something does not answer.";
@@ -32,7 +32,7 @@ Exit codes: 0 all is well, 78 the settings or the rules are wrong, 1 something d
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct CheckArgs {
-    /// Also try the broker, the store and the rescue queue
+    /// Also try the broker, its management API, the store and the rescue queue
     #[arg(long)]
     connect: bool,
     /// One JSON object
@@ -111,6 +111,12 @@ impl CheckArgs {
         let settings_ok = checks.iter().all(|check| check.state == State::Ok);
         if self.connect {
             checks.push(timed("broker", broker(settings)).await);
+            if let BrokerSettings::Amqp(amqp) = &settings.broker {
+                checks.push(match amqp.management_url {
+                    Some(_) => timed("rabbitmq", management(settings)).await,
+                    None => unused("rabbitmq", "broker.management_url is \"off\""),
+                });
+            }
             checks.push(timed("store", store(settings)).await);
             checks.push(match &settings.broker {
                 BrokerSettings::Amqp(_) => timed("rescue", rescue(&settings.rescue)).await,
@@ -206,6 +212,32 @@ async fn broker(settings: &Settings) -> anyhow::Result<String> {
         return Ok(not_made(dir));
     }
     Broker::check(&settings.broker).await.context("broker.url")
+}
+
+/// What the management API lets our user see. Nothing but the pages needs it, and they say what they miss, so that it fails
+/// only when it tells nothing of our queues.
+async fn management(settings: &Settings) -> anyhow::Result<String> {
+    const KEY: &str = "broker.management_url";
+    let management = Management::new(&settings.broker).context(KEY)?;
+    let management = management.context("broker.management_url is \"off\"")?;
+    let queues: Vec<_> = Topology::of(settings)?
+        .queues()
+        .iter()
+        .map(|queue| queue.name.clone())
+        .collect();
+    let report = Box::pin(management.ask(&queues, None)).await;
+    let known = report.queues.context(KEY)?.len();
+    let mut told = format!(
+        "{} tells of {known} of {} queues",
+        management.address(),
+        queues.len()
+    );
+    match report.nodes {
+        Ok(nodes) if nodes.len() == 1 => told.push_str(" and of 1 node"),
+        Ok(nodes) => told.push_str(&format!(" and of {} nodes", nodes.len())),
+        Err(error) => told.push_str(&format!("\nwarning: it does not tell of its nodes: {error}")),
+    }
+    Ok(told)
 }
 
 async fn store(settings: &Settings) -> anyhow::Result<String> {

@@ -198,11 +198,51 @@ fn check_connect_tries_every_server() {
     assert_eq!(told.code, 0, "{told:?}");
     for line in [
         "broker    ok",
+        "rabbitmq  -       broker.management_url is \"off\"",
         "store     ok",
         "rescue    ok",
         "each batch is synced to disk",
     ] {
         assert!(told.out.contains(line), "{line}: {told:?}");
+    }
+}
+
+#[test]
+fn check_connect_asks_the_management_api() {
+    let vhost = testkit::rabbitmq();
+    let fixture = Fixture::new();
+    let broker = format!("broker.url={}", vhost.url());
+    let check = |api: &str| {
+        let api = format!("broker.management_url={api}");
+        let keys = ["--set", &broker, "--set", &api];
+        assert_eq!(fixture.run(&[&["init"], &keys[..]].concat()).code, 0);
+        fixture.run(&[&["check", "--connect"], &keys[..]].concat())
+    };
+    let told = check(&vhost.api_url());
+    assert_eq!(told.code, 0, "{told:?}");
+    assert!(
+        told.out.contains("rabbitmq  ok") && told.out.contains(" tells of 3 of 3 queues and of 1 node"),
+        "{told:?}"
+    );
+    for (api, problem) in [
+        ("http://u:hunter2@127.0.0.1:1", "cannot be reached"),
+        (
+            &*vhost.api_url().replace("guest:guest@", "guest:hunter2@"),
+            "answered 401",
+        ),
+    ] {
+        let told = check(api);
+        assert_eq!(told.code, 1, "{told:?}");
+        let line = told.out.lines().find(|line| line.starts_with("rabbitmq "));
+        let line = line.expect("has a line");
+        assert!(
+            line.contains("failed") && line.contains("broker.management_url") && line.contains(problem),
+            "{line}"
+        );
+        assert!(
+            !told.out.contains("hunter2") && !told.err.contains("hunter2"),
+            "{told:?}"
+        );
     }
 }
 
