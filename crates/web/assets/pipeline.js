@@ -3,29 +3,30 @@
 import { onKeys, say } from "./core.js";
 
 const stale = document.getElementById("pipeline-stale");
-const summary = document.getElementById("pipeline-summary");
+const hour = document.getElementById("hour");
 let heard = Date.now();
 const states = new Map();
 
-const source = new EventSource("/api/v1/pipeline/stream");
+const source = new EventSource(document.getElementById("pipeline").dataset.stream);
 source.addEventListener("patch", (event) => {
   heard = Date.now();
   stale.hidden = true;
   let changed = "";
   for (const [name, text] of Object.entries(JSON.parse(event.data))) {
+    const field = name.slice(name.lastIndexOf("/") + 1);
     for (const element of document.querySelectorAll(`[data-f="${CSS.escape(name)}"]`)) {
-      element.textContent = text.t;
-      if (/\/(sign|state|short)$/.test(name)) element.setAttribute("class", text.c ?? "");
+      if (field === "curve") element.setAttribute("d", text.t);
+      else if (field === "box") element.setAttribute("class", text.t);
+      else element.textContent = text.t;
+      if (/^(sign|state|short)$/.test(field)) element.setAttribute("class", text.c ?? "");
     }
-    if (!name.endsWith("/state")) continue;
-    if (states.has(name) && states.get(name) !== text.t) changed = `${name.split("/")[0]}: ${text.t}`;
-    states.set(name, text.t);
+    if (field !== "state") continue;
+    // Numbers in it change all the time.
+    const state = `${text.c} ${text.t.replace(/\d+/g, "")}`;
+    if (states.has(name) && states.get(name) !== state) changed = `${name.split("/")[0]}: ${text.t}`;
+    states.set(name, state);
   }
   if (changed) say(changed);
-  const bad = [...states].filter(([, text]) => text && text !== "ok");
-  summary.textContent = bad.length
-    ? `${bad.map(([name, text]) => `${name.split("/")[0].replace("queue:", "queue ")}: ${text}`).join("; ")}.`
-    : "All stages and queues are well.";
 });
 
 onKeys({ c: () => location.assign("/pipeline/clients") }, [["c", "clients"], ["← →", "from box to box, when one has the focus"]]);
@@ -40,6 +41,19 @@ document.querySelector(".map")?.addEventListener("keydown", (event) => {
   event.preventDefault();
   to.focus();
 });
+
+// The drawings of the last hour have a number a minute; the server draws them.
+async function redraw() {
+  const answer = await fetch(location.href).catch(() => null);
+  if (!answer?.ok) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const isOpen = hour.querySelector("details").open;
+  const drawn = page.getElementById("hour");
+  if (!drawn) return;
+  hour.replaceChildren(...drawn.childNodes);
+  hour.querySelector("details").open = isOpen;
+}
+if (hour) setInterval(redraw, 60e3);
 
 setInterval(() => {
   const age = Math.round((Date.now() - heard) / 1000);

@@ -3,14 +3,18 @@
 //! unknown.
 
 mod api;
+mod charts;
+mod durability;
 mod fills;
 mod health;
+mod links;
 mod management;
 mod map;
 mod page;
 mod panel;
 mod picture;
 mod stages;
+mod window;
 mod words;
 
 use axum::{Router, routing::get};

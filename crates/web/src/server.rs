@@ -111,6 +111,8 @@ impl Server {
         let _hub = AbortOnDropHandle::new(tokio::spawn(hub.run(broker, stop)));
         let managed = state.managed.clone().run(ctx.stop.clone());
         let _managed = AbortOnDropHandle::new(tokio::spawn(managed));
+        let fills = state.fills.clone().run(ctx.stop.clone());
+        let _fills = AbortOnDropHandle::new(tokio::spawn(fills));
         state.begin().await;
         let health = ctx.health.component(STAGE);
         let (stop, desk) = (state.stop.clone(), state.desk.clone());

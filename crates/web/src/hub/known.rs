@@ -2,33 +2,43 @@
 
 use std::{
     collections::VecDeque,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use service::Heartbeat;
+use service::{Heartbeat, heartbeat::Trouble};
 
-/// Heartbeats whose counters are kept: five minutes.
-const HISTORY: usize = 61;
-/// Rates are those of the last so many heartbeats.
-const RATE_OVER: usize = 3;
+use super::{
+    custodies::Custodies,
+    past::{Grid, Past},
+};
+
+/// Heartbeats may come so much later than they should.
+const SLACK: Duration = Duration::from_millis(2500);
 /// Heartbeats that may fail to come before a process is silent.
 const PATIENCE: u32 = 3;
+/// Warnings and errors of a log that are kept.
+const TROUBLES_MAX: usize = 10;
 
-/// The last heartbeat of one process, and the counters of those before.
+/// The last heartbeat of one process, and what those before told. What takes room is shared by clones.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
     pub(crate) beat: Heartbeat,
     pub(crate) heard_at: Instant,
     /// So many seconds its clock is ahead of ours; what is under way for a while makes it less.
     pub(crate) clock_ahead_s: i64,
-    history: VecDeque<Sample>,
+    /// Its last warnings and errors, the newest last.
+    pub(crate) troubles: Arc<VecDeque<Trouble>>,
+    /// What its answers meant; empty of what is no intake.
+    pub(crate) custodies: Arc<Custodies>,
+    past: Arc<Past<Sample>>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Sample {
-    at: Instant,
     received: u64,
     sent: u64,
+    oldest_s: Option<f64>,
     dropped: u64,
     dead: u64,
     retried: u64,
@@ -45,21 +55,21 @@ pub(crate) struct Pace {
 }
 
 impl Sample {
-    fn of(beat: &Heartbeat, at: Instant) -> Self {
+    fn of(beat: &Heartbeat) -> Self {
         let counters = &beat.counters;
         Self {
-            at,
             received: counters.received,
             sent: counters.sent,
+            oldest_s: beat.oldest_unsettled_s,
             dropped: counters.dropped.values().sum(),
             dead: counters.dead_lettered.values().sum(),
             retried: counters.retried.values().sum(),
         }
     }
 
-    /// What came since `before`; `None` when the process counts anew.
-    fn since(self, before: Self) -> Option<Pace> {
-        let seconds = self.at.saturating_duration_since(before.at).as_secs_f64();
+    /// What came since `before`, so long ago; `None` when the process counts anew.
+    fn since(self, before: Self, time: Duration) -> Option<Pace> {
+        let seconds = time.as_secs_f64();
         if seconds <= 0.0 {
             return None;
         }
@@ -73,6 +83,13 @@ impl Sample {
             retried: rate(self.retried, before.retried)?,
         })
     }
+}
+
+/// Which of the rates of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Received,
+    Sent,
 }
 
 fn clock_ahead_s(beat: &Heartbeat) -> i64 {
@@ -93,31 +110,48 @@ impl Pace {
 
 impl Known {
     pub(crate) fn new(beat: Heartbeat, now: Instant) -> Self {
-        let history = VecDeque::from([Sample::of(&beat, now)]);
-        Self {
-            clock_ahead_s: clock_ahead_s(&beat),
-            beat,
+        let mut known = Self {
+            clock_ahead_s: 0,
+            beat: beat.clone(),
             heard_at: now,
-            history,
-        }
+            troubles: Arc::default(),
+            custodies: Arc::default(),
+            past: Arc::default(),
+        };
+        known.hear(beat, now);
+        known
     }
 
     pub(crate) fn hear(&mut self, beat: Heartbeat, now: Instant) {
-        let sample = Sample::of(&beat, now);
-        if self
-            .history
-            .back()
-            .is_some_and(|last| sample.received < last.received)
+        let sample = Sample::of(&beat);
+        let past = Arc::make_mut(&mut self.past);
+        if past
+            .last()
+            .is_some_and(|(_, last)| sample.received < last.received)
         {
-            self.history.clear();
+            past.clear();
         }
-        self.history.push_back(sample);
-        if self.history.len() > HISTORY {
-            self.history.pop_front();
+        past.push(now, sample);
+        if let Some(trouble) = &beat.last_error
+            && self.troubles.back() != Some(trouble)
+        {
+            let troubles = Arc::make_mut(&mut self.troubles);
+            troubles.push_back(trouble.clone());
+            if troubles.len() > TROUBLES_MAX {
+                troubles.pop_front();
+            }
+        }
+        if let Some(durability) = &beat.durability {
+            Arc::make_mut(&mut self.custodies).hear(durability, jiff::Timestamp::now());
         }
         self.clock_ahead_s = clock_ahead_s(&beat);
         self.beat = beat;
         self.heard_at = now;
+    }
+
+    /// This one takes the place of another.
+    pub(super) fn inherit(&mut self, older: &Self) {
+        Arc::make_mut(&mut self.custodies).inherit(Custodies::clone(&older.custodies));
     }
 
     /// Whether heartbeats fail to come.
@@ -126,25 +160,46 @@ impl Known {
         now.saturating_duration_since(self.heard_at) > period * PATIENCE
     }
 
-    /// Its rates of late; `None` when they are not known.
-    pub(crate) fn pace(&self, now: Instant) -> Option<Pace> {
+    /// Its rates of late, over so long or as long as it is known; `None` when they are not known.
+    pub(crate) fn pace(&self, over: Duration, now: Instant) -> Option<Pace> {
         if self.is_silent(now) || self.beat.is_stopping {
             return None;
         }
-        let last = *self.history.back()?;
-        let before = self
-            .history
-            .iter()
-            .rev()
-            .nth(RATE_OVER.min(self.history.len() - 1))?;
-        last.since(*before)
+        let (at, last) = self.past.last()?;
+        let is_in = |(then, _): &(Instant, Sample)| at.saturating_duration_since(*then) <= over + SLACK;
+        let first = self.past.all().find(is_in).filter(|(then, _)| *then < at);
+        let (then, before) = first.or_else(|| self.past.all().rev().nth(1))?;
+        last.since(before, at - then)
     }
 
-    /// What it sent per second, heartbeat by heartbeat, the last one last.
-    pub(crate) fn curve(&self) -> Vec<f64> {
-        let pairs = self.history.iter().zip(self.history.iter().skip(1));
-        pairs
-            .map(|(before, after)| after.since(*before).map_or(0.0, |pace| pace.sent))
+    /// Its rate in each step; `None` where it is not known.
+    pub(crate) fn rates(&self, way: Way, grid: Grid) -> Vec<Option<f64>> {
+        let count = |at: Instant| {
+            let [(before, from), (after, to)] = self.past.around(at)?;
+            let of = |sample: Sample| match way {
+                Way::Received => sample.received,
+                Way::Sent => sample.sent,
+            };
+            let share = if after > before {
+                (at - before).as_secs_f64() / (after - before).as_secs_f64()
+            } else {
+                0.0
+            };
+            #[expect(clippy::cast_precision_loss, reason = "a rate needs no 53 bits")]
+            let (from, more) = (of(from) as f64, of(to).checked_sub(of(from))? as f64);
+            Some(from + more * share)
+        };
+        grid.each()
+            .map(|(from, to)| Some((count(to)? - count(from)?) / grid.step.as_secs_f64()))
             .collect()
+    }
+
+    /// In each step the age of the oldest that it held, in seconds; `None` where it is not known.
+    pub(crate) fn oldest(&self, grid: Grid) -> Vec<Option<f64>> {
+        let of_step = |(from, to)| {
+            let ages = self.past.of_step(from, to).map(|sample| sample.oldest_s);
+            ages.reduce(|a, b| Some(a?.max(b?))).flatten()
+        };
+        grid.each().map(of_step).collect()
     }
 }

@@ -8,16 +8,16 @@ use axum::{
     http::header,
     response::IntoResponse,
 };
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use service::{Client, heartbeat::InForce};
-use settings::{BrokerSettings, Protocol, Settings};
+use service::Client;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
-    picture::Picture,
-    words::{self, Text, Texts},
+    durability::inputs,
+    picture::{Curves, Picture},
+    window::Window,
+    words::{self, Texts},
 };
 use crate::{
     hub::Known,
@@ -29,135 +29,89 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(2);
 const CLIENTS_MAX: usize = 1000;
 
+/// Bytes of one patch; what changes beyond that comes as another.
+const PATCH_BYTES_MAX: usize = 4000;
+
 impl State {
-    /// The pipeline at this moment.
-    pub(super) async fn picture(&self) -> Picture {
+    /// The pipeline at this moment, with rates and trends over `window`.
+    pub(super) async fn picture(&self, window: Window) -> Picture {
         let fills = self.fills.get().await;
-        Picture::new(&self.all, &self.hub.all(), &fills, Instant::now())
+        let (known, depths, now) = (self.hub.all(), self.fills.depths(), Instant::now());
+        Picture::new(&self.all, &known, &fills, window, now)
             .with_rabbit(&self.all, &self.managed.told())
+            .with_trends(Curves {
+                known: &known,
+                depths: &depths,
+                grid: window.grid(now),
+            })
     }
 }
 
-pub(super) async fn pipeline(Extract(state): Extract<State>) -> Json<Picture> {
-    Json(state.picture().await)
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Over {
+    window: String,
+}
+
+pub(super) async fn pipeline(
+    Extract(state): Extract<State>,
+    Query(over): Query<Over>,
+) -> Result<Json<Picture>, Problem> {
+    Ok(Json(state.picture(Window::read(&over.window)?).await))
 }
 
 /// What changed, every two seconds; at first everything.
-pub(super) async fn stream(Extract(state): Extract<State>) -> impl IntoResponse {
+pub(super) async fn stream(
+    Extract(state): Extract<State>,
+    Query(over): Query<Over>,
+) -> Result<impl IntoResponse, Problem> {
+    let window = Window::read(&over.window)?;
     let body = written_by(move |out| async move {
         let stop = state.stop.clone();
-        stop.run_until_cancelled(changes(state, out)).await;
+        stop.run_until_cancelled(changes(state, window, out)).await;
     });
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    (headers, body)
+    Ok((headers, body))
 }
 
-async fn changes(state: State, out: Out) {
+async fn changes(state: State, window: Window, out: Out) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut shown = Texts::new();
     loop {
         ticks.tick().await;
-        let texts = words::texts(&state.picture().await);
-        let changed: std::collections::BTreeMap<&String, &Text> = texts
-            .iter()
-            .filter(|(name, text)| shown.get(*name) != Some(*text))
-            .collect();
-        out.push(format!("event: patch\ndata: {}\n\n", json!(changed)))
-            .await;
+        let texts = words::texts(&state.picture(window).await);
+        for patch in patches(&shown, &texts) {
+            out.push(format!("event: patch\ndata: {patch}\n\n")).await;
+        }
         shown = texts;
     }
 }
 
-/// What the answers of one input mean.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Input {
-    pub(super) name: String,
-    pub(super) protocol: &'static str,
-    pub(super) configured: &'static str,
-    /// What each intake process says.
-    pub(super) processes: Vec<Process>,
-}
-
-impl Input {
-    pub(super) fn has_acks(&self) -> bool {
-        self.protocol == "relp"
+/// What is not as it was, as JSON objects of few bytes.
+fn patches(before: &Texts, now: &Texts) -> Vec<String> {
+    let changed = now.iter().filter(|(name, text)| before.get(*name) != Some(*text));
+    let mut patches = vec![String::new()];
+    for (name, text) in changed {
+        let entry = format!("{}:{}", json!(name), json!(text));
+        match patches.last_mut() {
+            Some(last) if last.is_empty() => last.push_str(&entry),
+            Some(last) if last.len() + entry.len() < PATCH_BYTES_MAX => {
+                last.push(',');
+                last.push_str(&entry);
+            }
+            Some(_) | None => patches.push(entry),
+        }
     }
-}
-
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Process {
-    pub(super) instance: String,
-    /// `unknown` when it was not heard of late.
-    pub(super) in_force: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) weaker: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) since: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) reason: Option<String>,
-    pub(super) is_as_configured: bool,
-}
-
-/// What acks mean, for each listener of the settings.
-pub(super) fn inputs(settings: &Settings, known: &[Known], now: Instant) -> Vec<Input> {
-    let configured = match settings.broker {
-        BrokerSettings::Amqp(_) => "quorum",
-        BrokerSettings::Embedded { .. } => "embedded",
-    };
-    let processes: Vec<_> = known
-        .iter()
-        .filter(|known| known.beat.service == "syslog-server")
-        .map(|known| process(known, configured, now))
-        .collect();
-    let listeners = settings.syslog_server.listeners.iter();
-    listeners
-        .map(|listener| Input {
-            name: listener.name.clone(),
-            protocol: match listener.protocol {
-                Protocol::Relp => "relp",
-                Protocol::Tcp => "tcp",
-                Protocol::Udp => "udp",
-            },
-            configured,
-            processes: processes.clone(),
-        })
-        .collect()
-}
-
-fn process(known: &Known, configured: &str, now: Instant) -> Process {
-    let instance = known.beat.instance.clone();
-    match &known.beat.durability {
-        Some(InForce {
-            in_force,
-            weaker,
-            since,
-            why,
-        }) if !known.is_silent(now) => Process {
-            instance,
-            is_as_configured: in_force == configured && weaker.is_none(),
-            in_force: in_force.clone(),
-            weaker: weaker.clone(),
-            since: Some(*since),
-            reason: Some(why.clone()),
-        },
-        _ => Process {
-            instance,
-            in_force: "unknown".to_owned(),
-            weaker: None,
-            since: None,
-            reason: None,
-            is_as_configured: false,
-        },
-    }
+    patches.iter().map(|entries| format!("{{{entries}}}")).collect()
 }
 
 pub(super) async fn durability(Extract(state): Extract<State>) -> Json<Value> {
     let inputs = inputs(&state.all, &state.hub.all(), Instant::now());
-    Json(json!({ "inputs": inputs }))
+    Json(json!({ "inputs": inputs, "heard_since": state.hub.began }))
 }
 
 /// A sender, and the process that it is connected to.
@@ -179,11 +133,18 @@ pub(super) fn connected(known: &[Known], now: Instant) -> (Vec<Connected>, u64) 
             client: client.clone(),
         }));
     }
-    clients.sort_by(|a, b| {
-        let key = |one: &Connected| (one.client.peer_addr.clone(), one.instance.clone());
-        key(a).cmp(&key(b))
-    });
+    clients.sort_by_cached_key(Connected::place);
     (clients, total)
+}
+
+impl Connected {
+    /// Where it stands in the list. One address may be connected to several listeners and processes.
+    fn place(&self) -> String {
+        let Client {
+            peer_addr, listener, ..
+        } = &self.client;
+        format!("{peer_addr} {} {listener}", self.instance)
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -210,12 +171,58 @@ pub(super) async fn clients(
             })?,
     };
     let (clients, total) = connected(&state.hub.all(), Instant::now());
-    let begin = clients.partition_point(|one| one.client.peer_addr <= params.cursor);
+    let begin = clients.partition_point(|one| one.place() <= params.cursor);
     let page: Vec<_> = clients.iter().skip(begin).take(limit).collect();
     let more = clients.len() > begin + page.len();
-    let next = page
-        .last()
-        .filter(|_| more)
-        .map(|last| last.client.peer_addr.clone());
-    Ok(Json(json!({ "total": total, "clients": page, "next": next })))
+    let next = page.last().filter(|_| more).map(|last| last.place());
+    let complete = clients.len() as u64 == total;
+    Ok(Json(
+        json!({ "total": total, "clients": page, "next": next, "complete": complete }),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::words::Text;
+
+    fn texts(texts: &[(&str, &str)]) -> Texts {
+        let text = |t: &str| Text {
+            t: t.to_owned(),
+            c: "",
+        };
+        texts
+            .iter()
+            .map(|(name, t)| ((*name).to_owned(), text(t)))
+            .collect()
+    }
+
+    #[test]
+    fn a_patch_has_what_changed_and_says_so_when_nothing_did() {
+        let before = texts(&[("a", "1"), ("b", "2")]);
+        assert_eq!(patches(&before, &before), ["{}"]);
+        let now = texts(&[("a", "1"), ("b", "3"), ("c", "\"")]);
+        assert_eq!(patches(&before, &now), [r#"{"b":{"t":"3"},"c":{"t":"\""}}"#]);
+    }
+
+    #[test]
+    fn a_patch_stays_small_whatever_changes() {
+        let long = "x".repeat(600);
+        let names: Vec<_> = (0..100)
+            .map(|number| format!("queue:parser-{number}/state"))
+            .collect();
+        let all: Vec<_> = names.iter().map(|name| (name.as_str(), long.as_str())).collect();
+        let patches = patches(&Texts::new(), &texts(&all));
+        assert!(patches.len() > 10, "{}", patches.len());
+        assert!(patches.iter().all(|patch| patch.len() <= 4096));
+        let entries: usize = patches
+            .iter()
+            .map(|patch| {
+                serde_json::from_str::<serde_json::Map<_, _>>(patch)
+                    .unwrap()
+                    .len()
+            })
+            .sum();
+        assert_eq!(entries, names.len());
+    }
 }

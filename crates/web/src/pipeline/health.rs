@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use super::{
-    api::{Input, inputs},
+    durability::{Input, inputs},
     fills::Answers,
     picture::{Kind, Level, Picture, Rabbit},
     stages::DEAD_QUEUE,
+    window::Window,
     words,
 };
 use crate::state::State;
@@ -39,6 +40,7 @@ impl Health {
             &state.all,
             &known,
             &fills.unwrap_or_else(|_late| Answers::default()),
+            Window::Now,
             now,
         )
         .with_rabbit(&state.all, &state.managed.told());
@@ -121,7 +123,7 @@ mod tests {
             ("dead".to_owned(), fill(dead, 0)),
         ]));
         let (settings, now) = (Settings::default(), Instant::now());
-        let picture = Picture::new(&settings, &hub.all(), &fills, now);
+        let picture = Picture::new(&settings, &hub.all(), &fills, Window::Now, now);
         Health::new(&picture, &inputs(&settings, &hub.all(), now))
     }
 

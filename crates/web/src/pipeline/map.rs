@@ -3,22 +3,24 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{
+    links::Links,
     picture::{Kind, Level, Node, Picture},
     stages::DEAD_QUEUE,
     words::{Texts, summary, texts},
 };
 
 const COLUMNS: usize = 6;
-const BOX_WIDTH: usize = 148;
-const BOX_HEIGHT: usize = 62;
-const STEP_X: usize = 176;
-const STEP_Y: usize = 82;
+const BOX_WIDTH: usize = 156;
+const BOX_HEIGHT: usize = 86;
+const STEP_X: usize = 184;
+const STEP_Y: usize = 102;
 const MARGIN: usize = 8;
-const CURVE_WIDTH: f64 = 60.0;
-const CURVE_HEIGHT: f64 = 16.0;
+/// From step to step of a trend, which is as wide as a box with thirty of them.
+const CURVE_STEP: usize = 5;
+const CURVE_HEIGHT: f64 = 14.0;
 
 /// The whole picture.
-pub(super) fn svg(picture: &Picture) -> String {
+pub(super) fn svg(picture: &Picture, links: &Links) -> String {
     let places = places(picture);
     let rows = places.values().map(|(_, row)| row + 1).max().unwrap_or(1);
     let (width, height) = (
@@ -52,7 +54,7 @@ pub(super) fn svg(picture: &Picture) -> String {
         .collect();
     boxes.sort_by_key(|(place, _)| *place);
     for ((column, row), node) in boxes {
-        draw(&mut svg, node, &texts, left(column), top(row));
+        draw(&mut svg, node, &texts, links, (left(column), top(row)));
     }
     svg.push_str("</svg>");
     svg
@@ -83,21 +85,18 @@ const fn top(row: usize) -> usize {
     MARGIN + row * STEP_Y
 }
 
-fn draw(svg: &mut String, node: &Node, texts: &Texts, x: usize, y: usize) {
+fn draw(svg: &mut String, node: &Node, texts: &Texts, links: &Links, (x, y): (usize, usize)) {
     let mut put = |text: std::fmt::Arguments<'_>| svg.write_fmt(text).expect("a string takes all text");
-    let kind = match node.kind {
-        Kind::Stage => "stage",
-        Kind::Queue => "queue",
-        Kind::Store => "store",
-    };
-    let hollow = if node.is_hollow { " hollow" } else { "" };
     let level = node.level().class();
+    let key = format!("{}/box", node.id);
+    let class = texts.get(&key).map_or("", |text| &text.t);
     put(format_args!(
-        "<a href=\"{}\"><g class=\"node {kind}{hollow} {level}\" transform=\"translate({x} {y})\"><rect width=\"{BOX_WIDTH}\" height=\"{BOX_HEIGHT}\" rx=\"4\"/><text x=\"8\" y=\"17\" class=\"name\">{}</text>",
-        escape(&href(node)),
+        "<a href=\"{}\"><g class=\"{class}\" data-f=\"{}\" transform=\"translate({x} {y})\"><rect width=\"{BOX_WIDTH}\" height=\"{BOX_HEIGHT}\" rx=\"4\"/><text x=\"8\" y=\"17\" class=\"name\">{}</text>",
+        escape(&links.open(&node.id)),
+        escape(&key),
         escape(&node.name)
     ));
-    for (field, y) in [("line", 34), ("short", 51)] {
+    for (field, y) in [("line", 33), ("extra", 48), ("short", 63)] {
         let key = format!("{}/{field}", node.id);
         if let Some(text) = texts.get(&key) {
             put(format_args!(
@@ -117,42 +116,32 @@ fn draw(svg: &mut String, node: &Node, texts: &Texts, x: usize, y: usize) {
             node.level().sign()
         ));
     }
-    if let Some(points) = curve(&node.curve) {
-        put(format_args!(
-            "<polyline class=\"curve\" transform=\"translate({} 22)\" points=\"{points}\"/>",
-            BOX_WIDTH - 68
-        ));
-    }
+    let key = format!("{}/curve", node.id);
+    let path = texts.get(&key).map_or("", |text| &text.t);
+    put(format_args!(
+        "<path class=\"curve\" transform=\"translate(6 66)\" data-f=\"{}\" d=\"{path}\"/>",
+        escape(&key)
+    ));
     put(format_args!("</g></a>"));
 }
 
-/// The page with this box open.
-pub(super) fn href(node: &Node) -> String {
-    let open = form_urlencoded::Serializer::new(String::new())
-        .append_pair("open", &node.id)
-        .finish();
-    format!("/pipeline?{open}#panel")
+/// A trend as a path, with a gap where it is not known.
+pub(super) fn curve(curve: &[Option<f64>]) -> String {
+    let most = curve.iter().flatten().copied().fold(0.0, f64::max);
+    let mut path = String::new();
+    let mut is_on = false;
+    for (place, value) in curve.iter().enumerate() {
+        if let Some(value) = value {
+            let share = if most > 0.0 { value / most } else { 0.0 };
+            let (pen, y) = (if is_on { 'L' } else { 'M' }, CURVE_HEIGHT * (1.0 - share));
+            write!(path, "{pen}{} {y:.0}", place * CURVE_STEP).expect("a string takes all text");
+        }
+        is_on = value.is_some();
+    }
+    path
 }
 
-/// Points of the last five minutes, as far as they are known.
-fn curve(rates: &[f64]) -> Option<String> {
-    let most = rates.iter().copied().fold(0.0, f64::max);
-    if rates.len() < 3 || most <= 0.0 {
-        return None;
-    }
-    let mut points = String::new();
-    #[expect(clippy::cast_precision_loss, reason = "sixty points")]
-    let step = CURVE_WIDTH / (rates.len() - 1) as f64;
-    let mut x = 0.0;
-    for rate in rates {
-        let y = CURVE_HEIGHT * (1.0 - rate / most);
-        write!(points, "{x:.1},{y:.1} ").expect("a string takes all text");
-        x += step;
-    }
-    Some(points)
-}
-
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
@@ -164,12 +153,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_curve_needs_points() {
-        assert_eq!(curve(&[1.0, 2.0]), None);
-        assert_eq!(curve(&[0.0, 0.0, 0.0]), None);
+    fn a_curve_has_gaps_where_nothing_is_known() {
+        assert_eq!(curve(&[None, None]), "");
+        assert_eq!(curve(&[Some(0.0), Some(0.0)]), "M0 14L5 14");
         assert_eq!(
-            curve(&[0.0, 1.0, 2.0]).as_deref(),
-            Some("0.0,16.0 30.0,8.0 60.0,0.0 ")
+            curve(&[Some(0.0), Some(1.0), None, Some(2.0), Some(1.0)]),
+            "M0 14L5 7M15 0L20 7"
         );
     }
 

@@ -11,10 +11,13 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{
-    api::{Connected, Input, connected, inputs},
+    api::{Connected, connected},
+    durability::{Input, Process, inputs},
+    links::{Links, View},
     map,
     panel::Panel,
-    picture::{Kind, Node, Picture, RabbitNode},
+    picture::{Curves, Kind, Node, Picture, RabbitNode},
+    window::{Window, hour},
     words::{self, Text, Texts},
 };
 use crate::{html, problem::Problem, shell::Shell, state::State};
@@ -24,10 +27,13 @@ use crate::{html, problem::Problem, shell::Shell, state::State};
 struct Page<'a> {
     shell: &'a Shell,
     picture: &'a Picture,
+    links: Links,
     map: String,
     summary: String,
     texts: Texts,
     inputs: Vec<Input>,
+    /// When this process began to hear what acks mean.
+    began: Timestamp,
     clients: u64,
     /// The box that is open.
     panel: Option<Panel>,
@@ -36,6 +42,8 @@ struct Page<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Params {
+    view: String,
+    window: String,
     open: String,
 }
 
@@ -57,7 +65,46 @@ impl Page<'_> {
     }
 
     fn href(&self, node: &Node) -> String {
-        map::href(node)
+        self.links.open(&node.id)
+    }
+
+    fn is_map(&self) -> bool {
+        self.links.view == View::Map
+    }
+
+    fn map_href(&self) -> String {
+        self.links.view(View::Map)
+    }
+
+    fn table_href(&self) -> String {
+        self.links.view(View::Table)
+    }
+
+    /// Words and address of each window; the one that is shown has no address.
+    fn windows(&self) -> impl Iterator<Item = (&'static str, Option<String>)> {
+        Window::ALL.into_iter().map(|window| {
+            let is_shown = window == self.links.window;
+            (window.words(), (!is_shown).then(|| self.links.window(window)))
+        })
+    }
+
+    fn rates_over(&self) -> &'static str {
+        self.links.window.words()
+    }
+
+    fn trends_over(&self) -> &'static str {
+        self.links.window.trend().words()
+    }
+
+    fn strip(&self, process: &Process) -> String {
+        process.strip(self.picture.as_of)
+    }
+
+    /// Each intake process once: its inputs have the same history.
+    fn histories(&self) -> &[Process] {
+        self.inputs
+            .first()
+            .map_or(&[], |input| input.processes.as_slice())
     }
 
     fn queues(&self) -> impl Iterator<Item = &Node> {
@@ -86,18 +133,29 @@ pub(super) async fn page(
     shell: Shell,
     Query(params): Query<Params>,
 ) -> Result<Html<String>, Problem> {
-    let picture = state.picture().await;
-    let summary = words::summary(&picture);
-    let known = state.hub.all();
+    let links = Links {
+        view: View::read(&params.view)?,
+        window: Window::read(&params.window)?,
+        open: params.open,
+    };
+    let picture = state.picture(links.window).await;
+    let (known, depths, now) = (state.hub.all(), state.fills.depths(), Instant::now());
+    let of_the_hour = Curves {
+        known: &known,
+        depths: &depths,
+        grid: hour(now),
+    };
     let page = Page {
         shell: &shell.titled("Pipeline", "/pipeline"),
-        map: map::svg(&picture),
+        map: map::svg(&picture, &links),
         texts: words::texts(&picture),
-        summary,
-        inputs: inputs(&state.all, &known, Instant::now()),
-        clients: connected(&known, Instant::now()).1,
-        panel: Panel::new(&params.open, &picture, &known, Instant::now()),
+        summary: words::summary(&picture),
+        inputs: inputs(&state.all, &known, now),
+        began: state.hub.began,
+        clients: connected(&known, now).1,
+        panel: Panel::new(&links.open, &picture, of_the_hour, now),
         picture: &picture,
+        links,
     };
     Ok(Html(page.render().map_err(Problem::internal)?))
 }

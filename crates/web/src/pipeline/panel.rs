@@ -2,7 +2,11 @@
 
 use std::time::Instant;
 
-use super::picture::{Kind, Node, Picture};
+use super::{
+    charts::Charts,
+    picture::{Curves, Kind, Node, Picture},
+    words,
+};
 use crate::{html::Html, hub::Known, number::grouped};
 
 /// What stands below the picture when somebody opens a box.
@@ -12,6 +16,7 @@ pub(super) struct Panel {
     pub(super) kind: &'static str,
     pub(super) problems: Vec<Trouble>,
     pub(super) facts: Vec<(String, String)>,
+    pub(super) charts: Charts,
     pub(super) processes: Vec<Process>,
 }
 
@@ -28,13 +33,14 @@ pub(super) struct Trouble {
 pub(super) struct Process {
     pub(super) name: String,
     pub(super) facts: Vec<(String, String)>,
-    /// The last warning or error of its log.
-    pub(super) last: Option<(String, Html)>,
+    /// The last warnings and errors of its log, the newest first.
+    pub(super) last: Vec<(String, Html)>,
 }
 
 impl Panel {
-    pub(super) fn new(id: &str, picture: &Picture, known: &[Known], now: Instant) -> Option<Self> {
+    pub(super) fn new(id: &str, picture: &Picture, curves: Curves<'_>, now: Instant) -> Option<Self> {
         let node = picture.nodes.iter().find(|node| node.id == id)?;
+        let known = curves.known;
         let problems = node.problems.iter().map(|problem| Trouble {
             class: problem.level.class(),
             sign: problem.level.sign(),
@@ -55,18 +61,24 @@ impl Panel {
             },
             problems: problems.collect(),
             facts: facts(node),
+            charts: Charts::new(node, picture, curves, now, picture.as_of),
             processes: of_stage.map(|known| Process::new(known, now)).collect(),
         })
     }
 }
 
 fn facts(node: &Node) -> Vec<(String, String)> {
-    let unknown = || "unknown".to_owned();
-    let rate = |rate| super::words::rate(rate);
-    let mut facts = vec![("in", rate(node.in_s)), ("out", rate(node.out_s))];
+    let unknown = words::unknown;
+    let rate = words::rate;
+    let mut facts = vec![("in", rate(node.in_s)), ("out", words::out(node))];
+    if node.kind != Kind::Store {
+        facts.push(("age of the oldest", words::oldest(node)));
+    }
     if node.kind == Kind::Queue {
         facts.push(("batches that wait", node.depth.map_or_else(unknown, grouped)));
         facts.push(("bytes", node.bytes.map_or_else(unknown, grouped)));
+        let room = node.full.map_or_else(unknown, |share| words::full(Some(share)));
+        facts.push(("room", room));
         let consumers = node.consumers.map(|consumers| grouped(consumers.into()));
         facts.push(("consumers", consumers.unwrap_or_else(unknown)));
         if let Some(told) = &node.rabbit {
@@ -75,7 +87,7 @@ fn facts(node: &Node) -> Vec<(String, String)> {
                 ("batches delivered", rate(told.deliver_s)),
                 ("batches acknowledged", rate(told.ack_s)),
                 ("unacknowledged", told.unacked.map_or_else(unknown, grouped)),
-                ("members", super::words::members(told)),
+                ("members", words::members(told)),
             ]);
         }
     }
@@ -86,7 +98,13 @@ fn facts(node: &Node) -> Vec<(String, String)> {
         let consumers = consumers.unwrap_or_else(unknown);
         (
             part.name.clone(),
-            format!("{depth} batches wait, consumers {consumers}"),
+            match part.full {
+                None => format!("{depth} batches wait, consumers {consumers}"),
+                full @ Some(_) => {
+                    let full = words::full(full);
+                    format!("{depth} batches wait, consumers {consumers}, {full}")
+                }
+            },
         )
     });
     facts.chain(parts).collect()
@@ -125,10 +143,15 @@ impl Process {
         Self {
             name: beat.instance.clone(),
             facts,
-            last: beat.last_error.as_ref().map(|trouble| {
-                let at = trouble.at.strftime("%Y-%m-%d %H:%M:%S UTC");
-                (format!("{} at {at}", trouble.level), Html::line(&trouble.text))
-            }),
+            last: known
+                .troubles
+                .iter()
+                .rev()
+                .map(|trouble| {
+                    let at = trouble.at.strftime("%Y-%m-%d %H:%M:%S UTC");
+                    (format!("{} at {at}", trouble.level), Html::line(&trouble.text))
+                })
+                .collect(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The picture as data: nodes with what is known of them, and the edges between them.
 
+mod curves;
 mod node;
 mod parts;
 mod rabbit;
@@ -13,6 +14,7 @@ use settings::{BrokerSettings, Settings};
 
 use self::parts::{queue_node, rescue, stage_node};
 pub(crate) use self::{
+    curves::{Curve, Curves},
     node::{Instance, Kind, Level, Node, Problem},
     rabbit::{InRabbit, Rabbit, RabbitNode},
     spread::Part,
@@ -20,6 +22,7 @@ pub(crate) use self::{
 use super::{
     fills::Answers,
     stages::{DEAD_QUEUE, END_COLUMN, PARSER_QUEUE, ends, stages},
+    window::Window,
 };
 use crate::hub::Known;
 
@@ -65,7 +68,14 @@ pub(crate) struct DeadOf {
 }
 
 impl Picture {
-    pub(crate) fn new(settings: &Settings, known: &[Known], fills: &Answers, now: Instant) -> Self {
+    /// With rates over `window`.
+    pub(crate) fn new(
+        settings: &Settings,
+        known: &[Known],
+        fills: &Answers,
+        window: Window,
+        now: Instant,
+    ) -> Self {
         let all: Vec<_> = stages(settings);
         let mut nodes = Vec::new();
         let mut edges = Vec::new();
@@ -77,7 +87,7 @@ impl Picture {
             if of_stage.is_empty() && !stage.is_expected {
                 continue;
             }
-            let node = stage_node(stage, &of_stage, now);
+            let node = stage_node(stage, &of_stage, window.time(), now);
             if let Some(queue) = &stage.takes {
                 edges.push(edge(queue_id(queue), &node.id, node.in_s));
             }
@@ -199,7 +209,7 @@ mod tests {
             ("shipper-pgsql".to_owned(), fill(3, 0)),
             ("dead".to_owned(), fill(0, 0)),
         ]));
-        let picture = Picture::new(&Settings::default(), &[], &fills, Instant::now());
+        let picture = Picture::new(&Settings::default(), &[], &fills, Window::Now, Instant::now());
         let parser = node(&picture, "parser");
         assert_eq!(
             (parser.in_s, parser.level(), parser.is_hollow),
@@ -224,13 +234,13 @@ mod tests {
         }
         let fills: Answers = Arc::new(BTreeMap::from([("parser".to_owned(), fill(1, 1))]));
         let now = start + Duration::from_secs(11);
-        let picture = Picture::new(&Settings::default(), &hub.all(), &fills, now);
+        let picture = Picture::new(&Settings::default(), &hub.all(), &fills, Window::Now, now);
         let queue = node(&picture, "queue:parser");
         assert_eq!((queue.in_s, queue.out_s), (Some(10.0), Some(9.0)));
         assert_eq!(node(&picture, "parser").level(), Level::Ok);
 
         let later = start + Duration::from_secs(60);
-        let picture = Picture::new(&Settings::default(), &hub.all(), &fills, later);
+        let picture = Picture::new(&Settings::default(), &hub.all(), &fills, Window::Now, later);
         let parser = node(&picture, "parser");
         assert_eq!((parser.in_s, parser.level()), (None, Level::Bad));
         assert_eq!(parser.worst().unwrap().text, "silent");
@@ -255,7 +265,13 @@ mod tests {
             let mut off = beat("parser", "a", 1, 0);
             off.at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
             hub.hear(off, now);
-            let picture = Picture::new(&Settings::default(), &hub.all(), &Answers::default(), now);
+            let picture = Picture::new(
+                &Settings::default(),
+                &hub.all(),
+                &Answers::default(),
+                Window::Now,
+                now,
+            );
             let worst = node(&picture, "parser").worst().map(|problem| &*problem.text);
             assert_eq!(worst, told, "{seconds}");
         }
@@ -271,7 +287,13 @@ mod tests {
             why: "the store is away".to_owned(),
         }];
         hub.hear(told, now);
-        let picture = Picture::new(&Settings::default(), &hub.all(), &Answers::default(), now);
+        let picture = Picture::new(
+            &Settings::default(),
+            &hub.all(),
+            &Answers::default(),
+            Window::Now,
+            now,
+        );
         let worst = node(&picture, "shipper-pgsql").worst().unwrap().text.clone();
         assert!(worst.contains("the store is away"), "{worst}");
     }

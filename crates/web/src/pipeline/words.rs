@@ -9,6 +9,11 @@ use crate::number::grouped;
 
 /// Characters of a problem that a box shows; the table shows all.
 const PROBLEM_CHARS: usize = 21;
+/// Characters of a problem that the table shows; the open box shows all.
+const STATE_CHARS: usize = 400;
+/// Characters of a problem in the summary, and problems there.
+const SUMMARY_CHARS: usize = 100;
+const SUMMARY_MAX: usize = 8;
 
 /// A text of the page that may change, and its class.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -29,12 +34,18 @@ pub(super) fn texts(picture: &Picture) -> Texts {
             texts.insert(format!("{}/{field}", node.id), Text { t, c });
         };
         put("in", rate(node.in_s), "");
-        put("out", rate(node.out_s), "");
+        put("out", out(node), "");
         put("depth", depth(node), "");
+        let full = node.full.map(|share| format!("· {}", full(Some(share))));
+        put("full", full.unwrap_or_default(), "");
+        put("oldest", oldest(node), "");
         put("line", line(node), "");
+        put("extra", extra(node), "");
+        put("box", box_class(node), "");
+        put("curve", super::map::curve(&node.curve), "");
         let level = node.level();
         put("sign", level.sign().to_owned(), level.class());
-        put("short", cut(&state(node)), level.class());
+        put("short", cut(&state(node), PROBLEM_CHARS), level.class());
         put("state", state(node), level.class());
     }
     let rescue = match &picture.rescue {
@@ -54,6 +65,7 @@ pub(super) fn texts(picture: &Picture) -> Texts {
     };
     rabbit(picture, &mut texts);
     let mut put = |field: &str, t: String| texts.insert(field.to_owned(), Text { t, c: "" });
+    put("summary", summary(picture));
     put("rescue", rescue);
     put("dead", dead);
     put("as-of", picture.as_of.strftime("%H:%M:%S UTC").to_string());
@@ -123,7 +135,7 @@ fn rabbit(picture: &Picture, texts: &mut Texts) {
     }
 }
 
-fn unknown() -> String {
+pub(super) fn unknown() -> String {
     "unknown".to_owned()
 }
 
@@ -170,6 +182,14 @@ pub(super) fn rate(rate: Option<f64>) -> String {
     }
 }
 
+/// Nothing leaves a store.
+pub(super) fn out(node: &Node) -> String {
+    match node.kind {
+        Kind::Store => "–".to_owned(),
+        Kind::Stage | Kind::Queue => rate(node.out_s),
+    }
+}
+
 fn depth(node: &Node) -> String {
     match (node.kind, node.depth) {
         (Kind::Stage | Kind::Store, _) => "–".to_owned(),
@@ -181,29 +201,75 @@ fn depth(node: &Node) -> String {
     }
 }
 
+/// How a box is drawn.
+fn box_class(node: &Node) -> String {
+    let kind = match node.kind {
+        Kind::Stage => "stage",
+        Kind::Queue => "queue",
+        Kind::Store => "store",
+    };
+    let hollow = if node.is_hollow { " hollow" } else { "" };
+    format!("node {kind}{hollow} {}", node.level().class())
+}
+
 /// The second line of a box.
 fn line(node: &Node) -> String {
     match node.kind {
         Kind::Queue => depth(node),
         Kind::Store => rate(node.in_s),
-        Kind::Stage => {
-            let up = node.instances.iter().filter(|instance| instance.up).count();
-            let out = rate(node.out_s);
-            if up > 1 {
-                format!("{out} · {up} procs")
-            } else {
-                out
-            }
-        }
+        Kind::Stage if node.in_s.is_none() && node.out_s.is_none() => unknown(),
+        Kind::Stage => format!("{} → {}", rate(node.in_s), rate(node.out_s)),
+    }
+}
+
+/// The third line of a box.
+fn extra(node: &Node) -> String {
+    let up = node.instances.iter().filter(|instance| instance.up).count();
+    let age = node.oldest_ms.filter(|age| *age > 0);
+    let parts = [
+        (up > 1).then(|| format!("{up} procs")),
+        node.consumers.map(|consumers| match consumers {
+            1 => "1 consumer".to_owned(),
+            many => format!("{many} consumers"),
+        }),
+        node.full.map(|share| full(Some(share))),
+        age.map(|age_ms| format!("oldest {}", age_text(age_ms))),
+    ];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    parts.join(" · ")
+}
+
+/// "12 % full", or nothing.
+pub(super) fn full(share: Option<f64>) -> String {
+    share.map_or_else(String::new, |share| format!("{:.0} % full", share * 100.0))
+}
+
+/// How old the oldest is that a box holds.
+pub(super) fn oldest(node: &Node) -> String {
+    match (node.kind, node.oldest_ms) {
+        (Kind::Store, _) => "–".to_owned(),
+        (Kind::Stage | Kind::Queue, None) => unknown(),
+        (Kind::Stage | Kind::Queue, Some(0)) => "none".to_owned(),
+        (Kind::Stage | Kind::Queue, Some(age_ms)) => age_text(age_ms),
+    }
+}
+
+fn age_text(age_ms: u64) -> String {
+    match age_ms {
+        0..10_000 => format!("{}.{} s", age_ms / 1000, age_ms % 1000 / 100),
+        _ => crate::time::rough(i64::try_from(age_ms.saturating_mul(1000)).unwrap_or(i64::MAX)),
     }
 }
 
 pub(super) fn state(node: &Node) -> String {
     match node.worst() {
-        Some(problem) => match &problem.since {
-            Some(since) => format!("{} since {}", problem.text, since.strftime("%m-%d %H:%M:%S UTC")),
-            None => problem.text.clone(),
-        },
+        Some(problem) => {
+            let text = cut(&problem.text, STATE_CHARS);
+            match &problem.since {
+                Some(since) => format!("{text} since {}", since.strftime("%m-%d %H:%M:%S UTC")),
+                None => text,
+            }
+        }
         None => match node.kind {
             Kind::Store => String::new(),
             Kind::Stage | Kind::Queue => "ok".to_owned(),
@@ -211,8 +277,8 @@ pub(super) fn state(node: &Node) -> String {
     }
 }
 
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(PROBLEM_CHARS) {
+fn cut(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
         Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
         None => text.to_owned(),
     }
@@ -222,12 +288,15 @@ fn cut(text: &str) -> String {
 pub(super) fn summary(picture: &Picture) -> String {
     let of_rabbit = picture.rabbit.as_ref().and_then(Rabbit::worst);
     let of_rabbit = of_rabbit.filter(|problem| problem.level > Level::Unknown);
-    let worst: Vec<_> = picture
+    let mut worst: Vec<_> = picture
         .nodes
         .iter()
         .filter(|node| node.level() > Level::Unknown)
-        .map(|node| format!("{}: {}", node.name, state(node)))
-        .chain(of_rabbit.map(|problem| format!("RabbitMQ: {}", problem.text)))
+        .map(|node| {
+            let queue = if node.kind == Kind::Queue { "queue " } else { "" };
+            format!("{queue}{}: {}", node.name, cut(&state(node), SUMMARY_CHARS))
+        })
+        .chain(of_rabbit.map(|problem| format!("RabbitMQ: {}", cut(&problem.text, SUMMARY_CHARS))))
         .collect();
     if worst.is_empty() {
         let unknown = picture
@@ -237,8 +306,14 @@ pub(super) fn summary(picture: &Picture) -> String {
             .count();
         return match unknown {
             0 => "All stages and queues are well.".to_owned(),
+            1 => "Nothing is wrong as far as it is known; 1 part is unknown.".to_owned(),
             n => format!("Nothing is wrong as far as it is known; {n} parts are unknown."),
         };
+    }
+    if worst.len() > SUMMARY_MAX {
+        let more = worst.len() - SUMMARY_MAX;
+        worst.truncate(SUMMARY_MAX);
+        worst.push(format!("and {more} more"));
     }
     format!("{}.", worst.join("; "))
 }
@@ -258,6 +333,19 @@ mod tests {
             (Some(1_234_567.0), "1.23 M/s"),
         ] {
             assert_eq!(rate(value), expected);
+        }
+    }
+
+    #[test]
+    fn ages_are_short() {
+        for (age_ms, expected) in [
+            (40, "0.0 s"),
+            (1234, "1.2 s"),
+            (12_999, "12 s"),
+            (150_000, "2 min"),
+            (u64::MAX, "106751991 d"),
+        ] {
+            assert_eq!(age_text(age_ms), expected);
         }
     }
 

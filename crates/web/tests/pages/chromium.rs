@@ -4,6 +4,7 @@ mod accounts;
 mod dead;
 mod keyboard;
 mod looks;
+mod pipeline;
 mod screenshots;
 mod search;
 mod tail;

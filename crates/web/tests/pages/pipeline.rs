@@ -1,6 +1,6 @@
 //! The pipeline, made from what services tell.
 
-use service::{Pulse, StageCounters};
+use service::{Custody, Pulse, StageCounters};
 use testkit::eventually;
 
 use crate::{
@@ -117,6 +117,8 @@ async fn clients_are_listed_page_by_page() {
     let first = pages.get("/api/v1/clients?limit=2").await.json();
     assert_eq!(first["clients"].as_array().map(Vec::len), Some(2));
     let next = first["next"].as_str().expect("there is more");
+    let next = next.replace(' ', "%20");
+    assert_eq!(first["complete"], true);
     let second = pages
         .get(&format!("/api/v1/clients?limit=2&cursor={next}"))
         .await
@@ -132,13 +134,143 @@ async fn clients_are_listed_page_by_page() {
 #[tokio::test]
 async fn changes_come_as_a_stream() {
     let pages = Pages::start().await;
-    let mut stream = pages.open("/api/v1/pipeline/stream").await;
-    let patch = stream.until("event: patch").await;
-    assert!(
-        patch.contains("\"queue:parser/depth\":{\"t\":\"0 ready\"}"),
-        "{patch}"
-    );
+    let mut stream = pages.open("/api/v1/pipeline/stream?window=1h").await;
+    let mut all = String::new();
+    // Trends, ages and the sentence above all change in place too.
+    for name in [
+        "\"queue:parser/depth\":{\"t\":\"0 ready",
+        "\"queue:parser/curve\":",
+        "\"parser/oldest\":",
+        "\"summary\":",
+    ] {
+        while !all.contains(name) {
+            let patch = stream.until("event: patch").await;
+            assert!(patch.len() <= 4096, "{} bytes", patch.len());
+            all.push_str(&patch);
+        }
+    }
     drop(stream);
+    assert_eq!(pages.get("/api/v1/pipeline/stream?window=2h").await.status, 400);
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn the_age_of_the_oldest_is_shown_and_unknown_is_a_word() {
+    let pages = Pages::start().await;
+    let counters = StageCounters::new(&pages.ctx.metrics, "parser");
+    counters.taken(1);
+    let begun = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(3);
+    let _held = counters.hold(begun.as_microsecond());
+    // This one holds something, and not since when.
+    StageCounters::new(&pages.ctx.metrics, "shipper-pgsql").taken(1);
+    let _pulses = ["parser", "shipper-pgsql"].map(|service| {
+        let speaker = pages.broker.clone();
+        let pulse = Pulse { service, ..PARSER };
+        pulse.start(&pages.ctx, move |key, beat| speaker.announce(key, beat))
+    });
+    let nodes = eventually(DEADLINE, || async {
+        let picture = pages.get("/api/v1/pipeline").await.json();
+        let nodes = picture["nodes"].as_array().expect("has nodes").clone();
+        let heard = nodes
+            .iter()
+            .filter(|node| node["instances"][0]["up"] == true)
+            .count();
+        (heard == 2).then_some(nodes)
+    })
+    .await;
+    let of = |id: &str| {
+        let node = nodes.iter().find(|node| node["id"] == id).expect("is drawn");
+        node["oldest_ms"].clone()
+    };
+    assert!(
+        of("parser").as_u64().is_some_and(|age| age >= 180_000),
+        "{nodes:#?}"
+    );
+    assert!(of("shipper-pgsql").is_null(), "{nodes:#?}");
+    assert_eq!(of("queue:parser"), 0, "nothing waits");
+    let page = pages.get("/pipeline?view=table").await.body;
+    for cell in [
+        "data-f=\"parser/oldest\">3 min</td>",
+        "data-f=\"shipper-pgsql/oldest\">unknown</td>",
+        "data-f=\"queue:parser/oldest\">none</td>",
+    ] {
+        assert!(page.contains(cell), "{cell}: {page}");
+    }
+    let map = pages.get("/pipeline").await.body;
+    assert!(map.contains("oldest 3 min</text>"), "{map}");
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn views_windows_and_the_open_box_are_addresses() {
+    let pages = Pages::start().await;
+    let map = pages.get("/pipeline").await.body;
+    assert!(map.contains("class=\"map\"") && map.contains("href=\"/pipeline?view=table\""));
+    let page = pages
+        .get("/pipeline?view=table&window=15m&open=queue%3Aparser")
+        .await
+        .body;
+    assert!(!page.contains("class=\"map\"") && page.contains("data-f=\"queue:parser/depth\""));
+    let data = "data-stream=\"/api/v1/pipeline/stream?window=15m\"";
+    for part in [
+        data,
+        "<b aria-current=\"page\">15 min</b>",
+        // What is unknown of the hour is said.
+        "Events a second, ",
+        "in unknown",
+        "Batches that wait",
+        "<h2 id=\"panel-name\">queue parser <a href=\"/pipeline?view=table&#38;window=15m\">close</a>",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    for wrong in ["view=list", "window=3m"] {
+        assert_eq!(
+            pages.get(&format!("/pipeline?{wrong}")).await.status,
+            400,
+            "{wrong}"
+        );
+    }
+    assert_eq!(pages.get("/api/v1/pipeline?window=1h").await.status, 200);
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn what_acks_meant_is_told_for_a_day() {
+    let pages = Pages::start().await;
+    pages
+        .ctx
+        .durability
+        .set(Custody::Embedded, None, "<b>the broker takes batches");
+    let intake = Pulse {
+        service: "syslog-server",
+        ..PARSER
+    };
+    let speaker = pages.broker.clone();
+    let _pulse = intake.start(&pages.ctx, move |key, beat| speaker.announce(key, beat));
+    let inputs = eventually(DEADLINE, || async {
+        let inputs = pages.get("/api/v1/durability").await.json();
+        (inputs["inputs"][0]["in_force"] == "embedded").then_some(inputs)
+    })
+    .await;
+    check(
+        &schema(
+            &description(),
+            "/api/v1/durability",
+            "get",
+            "200",
+            "application/json",
+        ),
+        &inputs,
+    );
+    let history = &inputs["inputs"][0]["processes"][0]["history"];
+    assert_eq!(history[0]["in_force"], "embedded", "{history:#}");
+    assert_eq!(history[0]["is_as_configured"], true);
+    let page = pages.get("/pipeline").await.body;
+    assert!(
+        page.contains("class=\"strip\"") && page.contains("aria-label=\"Last 24 h: "),
+        "{page}"
+    );
+    assert!(!page.contains("<b>the broker"), "{page}");
     pages.stop().await;
 }
 

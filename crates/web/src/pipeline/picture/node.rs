@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{InRabbit, Part};
+use super::{Curve, InRabbit, Part};
 
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Node {
@@ -16,9 +16,11 @@ pub(crate) struct Node {
     /// Batches that wait; null while unknown, and for what is no queue.
     pub(crate) depth: Option<u64>,
     pub(crate) bytes: Option<u64>,
-    /// The age of the oldest; no broker of ours tells it.
+    /// The age of the oldest that it holds; 0 when it holds none, null while unknown, and for stores.
     pub(crate) oldest_ms: Option<u64>,
     pub(crate) consumers: Option<u32>,
+    /// The share of its room that is taken; null while unknown, and for what is no queue.
+    pub(crate) full: Option<f64>,
     /// What RabbitMQ's management API knows of it; absent while it tells nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rabbit: Option<InRabbit>,
@@ -28,9 +30,9 @@ pub(crate) struct Node {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) instances: Vec<Instance>,
     pub(crate) problems: Vec<Problem>,
-    /// Events a second, heartbeat by heartbeat.
+    /// Events a second, or batches that wait, in equal steps of time.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) curve: Vec<f64>,
+    pub(crate) curve: Curve,
     #[serde(skip)]
     pub(crate) column: usize,
     /// Nothing was ever heard of it.
@@ -110,6 +112,7 @@ impl Node {
             bytes: None,
             oldest_ms: None,
             consumers: None,
+            full: None,
             rabbit: None,
             parts: Vec::new(),
             instances: Vec::new(),

@@ -1,6 +1,6 @@
 //! What is known of one stage, one queue, and the rescue queues.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use broker::Fill;
 
@@ -19,9 +19,9 @@ const NEARLY_FULL: f64 = 0.8;
 /// Fewer a minute are not worth a word.
 const PER_MINUTE_MIN: f64 = 0.5;
 
-pub(super) fn stage_node(stage: &Stage, known: &[&Known], now: Instant) -> Node {
+pub(super) fn stage_node(stage: &Stage, known: &[&Known], over: Duration, now: Instant) -> Node {
     let mut node = Node::new(stage.name, Kind::Stage, stage.column);
-    let paces: Vec<Pace> = known.iter().filter_map(|known| known.pace(now)).collect();
+    let paces: Vec<Pace> = known.iter().filter_map(|known| known.pace(over, now)).collect();
     if !paces.is_empty() {
         let pace = paces.into_iter().fold(Pace::default(), Pace::plus);
         node.in_s = Some(pace.received);
@@ -43,7 +43,7 @@ pub(super) fn stage_node(stage: &Stage, known: &[&Known], now: Instant) -> Node 
     for known in known {
         process(&mut node, known, now);
     }
-    node.curve = longest(known.iter().map(|known| known.curve()));
+    node.oldest_ms = oldest_ms(known, now);
     let is_up = node.instances.iter().any(|instance| instance.up);
     if known.is_empty() {
         node.is_hollow = true;
@@ -119,18 +119,14 @@ fn process(node: &mut Node, known: &Known, now: Instant) {
     }
 }
 
-/// Processes of a stage are heard at the same pace: their curves are added from the end.
-fn longest(curves: impl Iterator<Item = Vec<f64>>) -> Vec<f64> {
-    let mut sum: Vec<f64> = Vec::new();
-    for mut curve in curves {
-        if curve.len() > sum.len() {
-            std::mem::swap(&mut curve, &mut sum);
-        }
-        for (to, from) in sum.iter_mut().rev().zip(curve.iter().rev()) {
-            *to += from;
-        }
-    }
-    sum
+/// The age of the oldest that any of them holds; `None` when one of them does not tell.
+fn oldest_ms(known: &[&Known], now: Instant) -> Option<u64> {
+    let mut up = known.iter().filter(|known| !known.is_silent(now)).peekable();
+    up.peek()?;
+    let ages = up.map(|known| known.beat.oldest_unsettled_s);
+    let oldest = ages.reduce(|a, b| Some(a?.max(b?))).flatten()?;
+    let age = Duration::try_from_secs_f64(oldest).ok()?;
+    u64::try_from(age.as_millis()).ok()
 }
 
 pub(super) fn queue_node(name: &str, fill: &Result<Fill, String>, bytes_max: u64) -> Node {
@@ -150,6 +146,7 @@ pub(super) fn queue_node(name: &str, fill: &Result<Fill, String>, bytes_max: u64
         }
     };
     node.depth = Some(fill.ready);
+    node.oldest_ms = age_of_none(node.depth);
     node.bytes = fill.bytes;
     node.consumers = Some(fill.consumers);
     if name == DEAD_QUEUE {
@@ -180,13 +177,30 @@ pub(super) fn queue_node(name: &str, fill: &Result<Fill, String>, bytes_max: u64
     node
 }
 
-/// What it means that a queue has so many bytes.
-pub(super) fn fullness(node: &mut Node, bytes: u64, bytes_max: u64) {
+/// No broker of ours tells how old the oldest batch is, but that there is none.
+pub(super) fn age_of_none(depth: Option<u64>) -> Option<u64> {
+    depth.filter(|depth| *depth == 0)
+}
+
+/// The share of `bytes_max` that is taken.
+pub(super) fn share(bytes: u64, bytes_max: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
     let share = bytes as f64 / bytes_max.max(1) as f64;
-    if share >= NEARLY_FULL {
-        node.problem(Level::Caution, format!("{:.0} % full", share * 100.0), None);
+    share
+}
+
+/// What it means that a queue has so many bytes.
+pub(super) fn fullness(node: &mut Node, bytes: u64, bytes_max: u64) {
+    let share = share(bytes, bytes_max);
+    node.full = Some(share);
+    if let Some(text) = nearly_full(share) {
+        node.problem(Level::Caution, text, None);
     }
+}
+
+/// What is to be said of a share of so much.
+pub(super) fn nearly_full(share: f64) -> Option<String> {
+    (share >= NEARLY_FULL).then(|| format!("{:.0} % full", share * 100.0))
 }
 
 pub(super) fn rescue(known: &[Known], now: Instant) -> Option<Rescue> {

@@ -74,6 +74,9 @@ impl Picture {
                     if let Some(node) = self.nodes.iter_mut().find(|node| node.id == id) {
                         let queues = u64::try_from(node.parts.len().max(1)).unwrap_or(u64::MAX);
                         queue(node, &told, amqp.queue_bytes_max.saturating_mul(queues));
+                        if let Ok(queues) = &report.queues {
+                            spread::each(node, queues, amqp.queue_bytes_max);
+                        }
                     }
                 }
                 Some(Rabbit::new(*at, report))

@@ -6,7 +6,11 @@ use broker::{QueueName, QueueReport};
 use serde::Serialize;
 use settings::Settings;
 
-use super::{Kind, Node, parts::queue_node, queue_id};
+use super::{
+    Kind, Level, Node,
+    parts::{age_of_none, nearly_full, queue_node, share},
+    queue_id,
+};
 use crate::pipeline::{
     fills::Answers,
     stages::{PARSER_QUEUE, PARSER_QUEUE_COLUMN},
@@ -19,6 +23,9 @@ pub(crate) struct Part {
     /// Batches that wait; null while unknown.
     pub(crate) depth: Option<u64>,
     pub(crate) consumers: Option<u32>,
+    pub(crate) bytes: Option<u64>,
+    /// The share of its room that is taken.
+    pub(crate) full: Option<f64>,
 }
 
 /// The queues of raw batches.
@@ -38,7 +45,10 @@ pub(super) fn node(names: &[String], fills: &Answers, bytes_max: u64) -> Node {
         .map(|name| queue_node(name, fills.get(name).unwrap_or(&missing), bytes_max))
         .collect();
     node.depth = each.iter().map(|one| one.depth).sum();
+    node.oldest_ms = age_of_none(node.depth);
     node.bytes = each.iter().map(|one| one.bytes).sum();
+    let room = bytes_max.saturating_mul(u64::try_from(names.len()).unwrap_or(u64::MAX));
+    node.full = node.bytes.map(|bytes| share(bytes, room));
     node.consumers = each.iter().map(|one| one.consumers).sum();
     node.is_hollow = each.iter().all(|one| one.is_hollow);
     for one in &each {
@@ -61,9 +71,25 @@ pub(super) fn node(names: &[String], fills: &Answers, bytes_max: u64) -> Node {
             name: one.name,
             depth: one.depth,
             consumers: one.consumers,
+            bytes: one.bytes,
+            full: one.full,
         })
         .collect();
     node
+}
+
+/// What RabbitMQ tells of each of them.
+pub(super) fn each(node: &mut Node, told: &BTreeMap<String, QueueReport>, bytes_max: u64) {
+    let mut problems = Vec::new();
+    for part in &mut node.parts {
+        part.bytes = told.get(&part.name).and_then(|queue| queue.bytes);
+        part.full = part.bytes.map(|bytes| share(bytes, bytes_max));
+        let text = part.full.and_then(nearly_full);
+        problems.extend(text.map(|text| format!("{}: {text}", part.name)));
+    }
+    for text in problems {
+        node.problem(Level::Caution, text, None);
+    }
 }
 
 /// What RabbitMQ tells of all of them together: sums, and the members of the one that has lost the most.
@@ -90,7 +116,7 @@ mod tests {
     use broker::Fill;
 
     use super::*;
-    use crate::pipeline::picture::{Level, Picture};
+    use crate::pipeline::{picture::Picture, window::Window};
 
     /// Batches that wait and consumers of a queue, or why nobody knows.
     type Told<'a> = (&'a str, Result<(u64, u32), &'a str>);
@@ -107,7 +133,7 @@ mod tests {
             .iter()
             .map(|(name, told)| ((*name).to_owned(), told.map(fill).map_err(str::to_owned)));
         let fills: Answers = Arc::new(fills.collect());
-        Picture::new(&settings, &[], &fills, Instant::now())
+        Picture::new(&settings, &[], &fills, Window::Now, Instant::now())
     }
 
     #[test]
@@ -126,6 +152,11 @@ mod tests {
         assert_eq!(queues.len(), 2);
         let raw = queues.iter().find(|node| node.id == "queue:parser").unwrap();
         assert_eq!(&*raw.name, "parser ×3");
+        assert_eq!(
+            (raw.full, raw.oldest_ms),
+            (None, None),
+            "AMQP tells no bytes, nor ages"
+        );
         assert_eq!((raw.depth, raw.consumers, raw.parts.len()), (Some(7), Some(2), 3));
         assert_eq!(raw.worst().unwrap().text, "parser-2: nobody takes from it");
     }
@@ -152,6 +183,34 @@ mod tests {
         let raw = none.nodes.iter().find(|node| node.id == "queue:parser").unwrap();
         assert!(raw.is_hollow && raw.problems.len() == 1);
         assert_eq!(raw.worst().unwrap().text, "unknown: away");
+    }
+
+    #[test]
+    fn how_full_they_are_together_is_told_and_which_one_is_full() {
+        let names = ["parser".to_owned(), "parser-2".to_owned()];
+        let fill = |bytes| Fill {
+            ready: 1,
+            bytes: Some(bytes),
+            consumers: 1,
+        };
+        let fills = [
+            ("parser".to_owned(), Ok(fill(90))),
+            ("parser-2".to_owned(), Ok(fill(10))),
+        ];
+        let fills: Answers = Arc::new(fills.into());
+        let mut raw = node(&names, &fills, 100);
+        assert_eq!(raw.full, Some(0.5));
+        assert_eq!(raw.worst().unwrap().text, "parser: 90 % full");
+        // The same, when RabbitMQ tells it.
+        let told = |bytes| QueueReport {
+            bytes: Some(bytes),
+            ..QueueReport::default()
+        };
+        let told = BTreeMap::from([("parser".to_owned(), told(20)), ("parser-2".to_owned(), told(85))]);
+        raw.problems.clear();
+        each(&mut raw, &told, 100);
+        assert_eq!(raw.parts[1].full, Some(0.85));
+        assert_eq!(raw.worst().unwrap().text, "parser-2: 85 % full");
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! Pictures of all pages for somebody to look at: `make screenshots`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use broker::{Consumer, QueueName};
-use service::{Custody, Pulse};
+use service::{Context, Custody, Pulse, StageCounters};
 use testkit::eventually;
+use tokio::time::interval;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     accounts,
@@ -85,6 +90,8 @@ async fn of_every_page() {
         ("context", format!("/event/{}/context", ids[0])),
         ("tail", "/tail".to_owned()),
         ("pipeline", "/pipeline".to_owned()),
+        ("pipeline-table", "/pipeline?view=table".to_owned()),
+        ("pipeline-open", "/pipeline?open=parser".to_owned()),
         ("dead", "/dead-letters?stage=parser".to_owned()),
         ("letter", format!("/dead-letters/{letter}")),
         ("audit", "/dead-letters/audit".to_owned()),
@@ -151,19 +158,28 @@ async fn of_the_pipeline_over_rabbitmq() {
     let (url, api) = (server.url(), server.api_url());
     let pages = Pages::over_rabbitmq(&[("url", &url), ("management_url", &api)]).await;
     let _beats = all_is_well(&pages).await;
+    let _events = AbortOnDropHandle::new(tokio::spawn(events_go_through(pages.ctx.clone())));
     eventually(DEADLINE, || async {
         let picture = pages.get("/api/v1/pipeline").await.json();
-        !picture["rabbit"]["nodes"][0]["disk_free_bytes"].is_null()
+        let trend = picture["nodes"][0]["curve"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let steps = trend.iter().filter(|step| !step.is_null()).count();
+        steps > 3 && !picture["rabbit"]["nodes"][0]["disk_free_bytes"].is_null()
     })
     .await;
     let browser = Chromium::start(&pages).await;
     for (theme, width) in [("light", 1440), ("dark", 1440), ("light", 390)] {
         browser.prefer(&[("prefers-color-scheme", theme)]).await;
-        browser.resize(width, 1400).await;
-        browser.open("/pipeline?open=queue%3Aparser").await;
-        browser
-            .picture(&file(&folder, "pipeline-rabbitmq", theme, width))
-            .await;
+        browser.resize(width, 1800).await;
+        for (name, path) in [
+            ("pipeline-rabbitmq", "/pipeline?open=queue%3Aparser"),
+            ("pipeline-rabbitmq-table", "/pipeline?view=table&open=parser"),
+        ] {
+            browser.open(path).await;
+            browser.picture(&file(&folder, name, theme, width)).await;
+        }
     }
     browser.close().await;
     pages.stop().await;
@@ -206,6 +222,21 @@ async fn of_dead_letters() {
     browser.picture(&file(&folder, "dead-sent", "dark", 390)).await;
     browser.close().await;
     pages.stop().await;
+}
+
+/// Some events a second, until it is dropped.
+async fn events_go_through(ctx: Context) {
+    let stages =
+        ["syslog-server", "parser", "shipper-pgsql"].map(|stage| StageCounters::new(&ctx.metrics, stage));
+    let mut ticks = interval(Duration::from_millis(100));
+    for tick in 0_u64.. {
+        ticks.tick().await;
+        for stage in &stages {
+            let events = 80 + tick * 13 % 40;
+            stage.received(events);
+            stage.sent(events);
+        }
+    }
 }
 
 /// What people do and write down.

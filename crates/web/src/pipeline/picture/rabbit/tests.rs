@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use broker::{Fill, ManagementError, Overview};
 
 use super::*;
-use crate::pipeline::fills::Answers;
+use crate::pipeline::{fills::Answers, window::Window};
 
 fn settings() -> Settings {
     let mut sources = settings::Sources::default();
@@ -32,7 +32,7 @@ fn picture(told: &Told) -> Picture {
     };
     let fills: Answers = Arc::new(BTreeMap::from([("parser".to_owned(), Ok(fill))]));
     let settings = settings();
-    Picture::new(&settings, &[], &fills, Instant::now()).with_rabbit(&settings, told)
+    Picture::new(&settings, &[], &fills, Window::Now, Instant::now()).with_rabbit(&settings, told)
 }
 
 fn told(queue: QueueReport, nodes: Result<Vec<NodeReport>, ManagementError>) -> Told {
@@ -121,7 +121,7 @@ fn nobody_who_asks_is_no_problem_and_the_embedded_broker_is_no_rabbit() {
     assert!(rabbit.worst().is_none() && rabbit.unknown == ["it is off"]);
     assert!(parser(&off).rabbit.is_none());
     let (settings, fills) = (Settings::default(), Answers::default());
-    let embedded = Picture::new(&settings, &[], &fills, Instant::now());
+    let embedded = Picture::new(&settings, &[], &fills, Window::Now, Instant::now());
     let embedded = embedded.with_rabbit(&settings, &Told::Embedded);
     assert!(embedded.rabbit.is_none() && !embedded.has_rescue);
 }
