@@ -1,5 +1,5 @@
-// Dead letters: dialogs in place of pages, keys, and how far a long act is. What a dialog asks is what the server's page
-// asks: there is one renderer.
+// Dead letters: dialogs in place of pages, keys, and how far a long act is. Dialogs ask what the server's
+// pages ask: there is one renderer.
 import { csrf, grouped, onKeys, say } from "./core.js";
 
 const list = document.getElementById("acts") ?? document.createElement("form");
@@ -69,10 +69,10 @@ const lines = async function* (answer) {
 /** Does it, and tells how far it is. */
 async function go(form) {
   const data = new FormData(form);
-  const rate = Number(data.get("per_second")) || undefined;
-  const order = { ...Object.fromEntries(data), ids: data.getAll("ids"), per_second: rate, progress: true };
+  const per_second = Number(data.get("per_second")) || undefined;
+  const order = { ...Object.fromEntries(data), ids: data.getAll("ids"), per_second, progress: true };
   const action = form.getAttribute("action");
-  const word = action.endsWith("/discard") ? "discarded" : order.mode === "reparse" ? "sent through the rules" : "put back";
+  const word = action.endsWith("/discard") ? "discarded" : order.mode ? "sent through the rules" : "put back";
   const heading = element("h1", "…");
   const bar = element("progress", "");
   const note = element("p", "Closing this does not stop it.", { className: "muted" });
@@ -174,13 +174,12 @@ function move(step) {
 }
 
 let view = 0;
-/** The next part of a letter: why it died, its text, as it was parsed, its bytes, its headers. */
 function nextView() {
   const parts = [...document.querySelectorAll("[data-view]")];
   const names = [...new Set(parts.map((part) => part.dataset.view))];
   const name = names[(view = (view + 1) % names.length)];
   for (const part of parts) part.open = part.dataset.view === name;
-  parts.find((part) => part.dataset.view === name)?.scrollIntoView({ block: "nearest" });
+  document.querySelector(`[data-view=${name}]`)?.scrollIntoView({ block: "nearest" });
   say(name);
 }
 
@@ -200,5 +199,5 @@ onKeys({
   v: nextView,
 }, [
   ["j k", "next, previous letter"], ["Space", "choose the letter"], ["Enter", "open it"], ["a", "choose all listed, or none"],
-  ["r", "put back"], ["d", "discard"], ["o", "hold"], ["v", "the next part of a letter"],
+  ["r", "put back"], ["d", "discard"], ["o", "hold"], ["v", "next part of a letter"],
 ]);
