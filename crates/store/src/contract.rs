@@ -74,6 +74,7 @@ on_every_store! {
         neighbours_come_from_the_same_source,
         fields_and_values_are_counted,
         sources_are_listed,
+        hosts_are_counted_hour_by_hour,
         too_many_searches_are_told;
     queries:
         a_query_means_the_same_everywhere;

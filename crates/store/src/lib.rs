@@ -70,6 +70,7 @@ pub use crate::{
         bars::{BUCKETS_MAX, Bar},
         facets::{FieldKind, FieldSeen, Fields, Values},
         figures::{Count, Histogram, Quality},
+        hourly::{HOURS_MAX, Hourly, HoursOf, Profile, ProfileRequest},
         sources::{SOURCE_HOURS, SourceRow, SourcesRequest},
     },
     upkeep::{Kept, Tidied},

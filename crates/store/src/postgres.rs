@@ -5,6 +5,7 @@ mod append;
 mod building;
 mod catalogue;
 mod figures;
+mod hourly;
 mod hours;
 mod indexes;
 mod migrate;

@@ -6,6 +6,7 @@ pub(crate) mod bars;
 pub(crate) mod columns;
 pub(crate) mod facets;
 pub(crate) mod figures;
+pub(crate) mod hourly;
 pub(crate) mod names;
 pub(crate) mod plan;
 pub(crate) mod sources;

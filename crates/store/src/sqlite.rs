@@ -5,6 +5,7 @@ mod accounts;
 mod figures;
 mod file;
 mod functions;
+mod hourly;
 mod notes;
 mod retention;
 mod sealing;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    Bar, Clock, Count, FieldKind, Quality, Scope, SearchError, SearchRequest, Selection, SourceRow,
-    SourcesRequest,
+    Bar, Clock, Count, FieldKind, ProfileRequest, Quality, Scope, SearchError, SearchRequest, Selection,
+    SourceRow, SourcesRequest,
 };
 use event::{BatchId, Severity, Timestamp};
 
@@ -258,6 +258,77 @@ pub(super) async fn sources_are_listed(fixture: &Fixture) {
     }
     assert!(matches!(
         fixture.store.apps("", 0).await,
+        Err(SearchError::Limit(0))
+    ));
+}
+
+pub(super) async fn hosts_are_counted_hour_by_hour(fixture: &Fixture) {
+    const HOUR: i64 = 3_600_000_000;
+    let from = |host: &'static str, app: &'static str, severity: u8, hours_ago: i64| {
+        let mut event = event(NOON - hours_ago * HOUR, "x");
+        event.hostname = Some(host.into());
+        event.app_name = Some(app.into());
+        event.severity = Severity::new(severity);
+        event
+    };
+    fixture
+        .put(&[
+            from("web01", "nginx", 6, 0),
+            from("web01", "nginx", 6, 0),
+            from("web01", "cron", 3, 1),
+            from("web01", "zsh", 4, 1),
+            from("web01", "old", 2, 170),
+            from("db", "cron", 6, 1),
+        ])
+        .await;
+    let now = NOON.div_euclid(HOUR);
+    let names = ["web01".to_owned(), "nobody".to_owned()];
+    let hourly = fixture
+        .store
+        .hourly(&names, &[now - 171..now - 168, now - 30..now + 1])
+        .await
+        .unwrap();
+    for (hostname, ago, events) in [
+        ("web01", 0, 2),
+        ("web01", 1, 2),
+        ("web01", 2, 0),
+        ("web01", 170, 1),
+        ("nobody", 1, 0),
+    ] {
+        let of = hourly.of(hostname).unwrap();
+        assert_eq!(of.events(now - ago), events, "{hostname} {ago}");
+    }
+    assert!(hourly.of("db").is_none(), "it was not asked for");
+    // SQLite has a file of the day, so it knows that nothing came in it before.
+    let first = hourly.known_from().unwrap();
+    assert!((now - 170 - 23..=now - 170).contains(&first), "{first}");
+    assert!(matches!(
+        fixture.store.hourly(&names, &[0..24, 48..2000]).await,
+        Err(SearchError::Limit(_))
+    ));
+    let mut request = ProfileRequest {
+        hostname: "web01".to_owned(),
+        hours: 171,
+        recent: 24,
+        apps: 2,
+        now: Timestamp::from_micros(NOON),
+    };
+    let profile = fixture.store.profile(&request).await.unwrap();
+    assert_eq!((profile.from, profile.hours.len()), (now - 170, 171));
+    assert_eq!(profile.known_from, Some(first));
+    assert_eq!(
+        (profile.hours[0], profile.hours[169], profile.hours[170]),
+        (1, 2, 2)
+    );
+    assert_eq!(profile.hours.iter().sum::<u64>(), 5);
+    assert_eq!(profile.severities, [0, 0, 0, 1, 1, 0, 2, 0, 0]);
+    assert_eq!(profile.apps, [("nginx".to_owned(), 2), ("cron".to_owned(), 1)]);
+    request.hostname = "nobody".to_owned();
+    let profile = fixture.store.profile(&request).await.unwrap();
+    assert!(profile.apps.is_empty() && profile.hours == [0; 171]);
+    request.hours = 0;
+    assert!(matches!(
+        fixture.store.profile(&request).await,
         Err(SearchError::Limit(0))
     ));
 }
