@@ -1,6 +1,7 @@
 //! What is heard of all services: the last heartbeat of each, and what follows from those before it.
 
 mod custodies;
+mod drops;
 mod known;
 mod past;
 

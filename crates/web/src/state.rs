@@ -14,6 +14,7 @@ use crate::{
     hub::Hub,
     pipeline::{Fills, Managed},
     running::Searches,
+    sources,
     tail::Feed,
 };
 
@@ -37,6 +38,8 @@ pub(crate) struct State {
     pub(crate) desk: Desk,
     /// What is looked for just now.
     pub(crate) searches: Searches,
+    /// What was read of sources.
+    pub(crate) sources: Arc<sources::Kept>,
     /// Answers without an end must end when this is cancelled.
     pub(crate) stop: CancellationToken,
 }
@@ -59,6 +62,7 @@ impl State {
             fills: Fills::new(broker.clone(), &topology),
             managed: Managed::new(&settings.broker, &topology),
             feed: Feed::new(broker.clone(), topology, settings.web.tails_max),
+            sources: Arc::default(),
             desk: Desk::new(broker.clone(), settings.data_dir.clone()),
             searches: Searches::default(),
             broker,

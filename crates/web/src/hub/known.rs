@@ -10,6 +10,7 @@ use service::{Heartbeat, heartbeat::Trouble};
 
 use super::{
     custodies::Custodies,
+    drops::Drops,
     past::{Grid, Past},
 };
 
@@ -32,6 +33,7 @@ pub(crate) struct Known {
     /// What its answers meant; empty of what is no intake.
     pub(crate) custodies: Arc<Custodies>,
     past: Arc<Past<Sample>>,
+    drops: Arc<Drops>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -117,6 +119,7 @@ impl Known {
             troubles: Arc::default(),
             custodies: Arc::default(),
             past: Arc::default(),
+            drops: Arc::default(),
         };
         known.hear(beat, now);
         known
@@ -144,9 +147,20 @@ impl Known {
         if let Some(durability) = &beat.durability {
             Arc::make_mut(&mut self.custodies).hear(durability, jiff::Timestamp::now());
         }
+        Arc::make_mut(&mut self.drops).hear(&beat, now);
         self.clock_ahead_s = clock_ahead_s(&beat);
         self.beat = beat;
         self.heard_at = now;
+    }
+
+    /// Datagrams that the kernel dropped since the process was started, by listener.
+    pub(crate) fn kernel_drops(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.drops.all()
+    }
+
+    /// The same per minute, in the last one; nothing while that is not known.
+    pub(crate) fn kernel_drops_per_min(&self) -> Vec<(String, f64)> {
+        self.drops.per_min()
     }
 
     /// This one takes the place of another.

@@ -26,8 +26,17 @@ pub(super) struct Last {
     pub(super) skew_guess: Option<&'static str>,
     /// Of those events, the part with defects; null without events.
     pub(super) defect_share: Option<f64>,
+    /// The newest event with defects, and what they are.
+    pub(super) newest_defect: Option<Defective>,
     #[serde(skip)]
     pub(super) rows: Vec<StoredEvent>,
+}
+
+/// An event that could not be read as it should be.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Defective {
+    pub(super) id: String,
+    pub(super) defects: Vec<&'static str>,
 }
 
 /// The newest events of a host, and what they tell.
@@ -48,19 +57,19 @@ pub(super) async fn last(state: &State, hostname: &str) -> Result<Last, Problem>
 }
 
 fn tell(rows: Vec<StoredEvent>) -> Last {
-    let mut skews: Vec<i64> = rows
-        .iter()
-        .filter_map(|row| {
-            let own = row.event.timestamp?.at.as_micros();
-            Some(own - row.event.received_at.as_micros())
-        })
-        .collect();
+    let mut skews: Vec<i64> = rows.iter().filter_map(skew_of).collect();
     skews.sort_unstable();
     let skew = skews.get(skews.len() / 2).copied();
     let defects = rows.iter().filter(|row| !row.event.defects.is_empty()).count();
     #[expect(clippy::cast_precision_loss, reason = "a few hundred rows")]
     let defect_share = (!rows.is_empty()).then(|| defects as f64 / rows.len() as f64);
+    let newest_defect = rows.iter().find(|row| !row.event.defects.is_empty());
+    let newest_defect = newest_defect.map(|row| Defective {
+        id: row.event.id.to_string(),
+        defects: row.event.defects.words().collect(),
+    });
     Last {
+        newest_defect,
         skew_ms: skew.map(|micros| micros / 1000),
         skew_guess: skew.and_then(guess),
         defect_share,
@@ -68,8 +77,23 @@ fn tell(rows: Vec<StoredEvent>) -> Last {
     }
 }
 
+/// What an event is ahead of its arrival by its own time, if it has one.
+pub(super) fn skew_of(row: &StoredEvent) -> Option<i64> {
+    let own = row.event.timestamp?.at.as_micros();
+    Some(own - row.event.received_at.as_micros())
+}
+
+/// "+1 h", "right".
+pub(super) fn skew_text(micros: i64) -> String {
+    let sign = if micros > 0 { "+" } else { "−" };
+    match micros.abs() {
+        0..1_000_000 => "right".to_owned(),
+        off => format!("{sign}{}", crate::time::rough(off)),
+    }
+}
+
 /// What may be wrong with the clock; `None` for one that is right.
-fn guess(skew: i64) -> Option<&'static str> {
+pub(super) fn guess(skew: i64) -> Option<&'static str> {
     let off = skew.abs();
     if off < OFF_MICROS {
         return None;
@@ -87,18 +111,10 @@ fn guess(skew: i64) -> Option<&'static str> {
 impl Last {
     /// "+1 h", "0 s", or that it is not known.
     pub(super) fn skew(&self) -> String {
-        match self.skew_ms {
-            None => "unknown: its events have no time of their own".to_owned(),
-            Some(ms) => {
-                let sign = if ms > 0 { "+" } else { "−" };
-                let ms = ms.abs();
-                if ms < 1000 {
-                    "right".to_owned()
-                } else {
-                    format!("{sign}{}", crate::time::rough(ms * 1000))
-                }
-            }
-        }
+        self.skew_ms.map_or_else(
+            || "unknown: its events have no time of their own".to_owned(),
+            |ms| skew_text(ms * 1000),
+        )
     }
 
     pub(super) fn defects(&self) -> String {

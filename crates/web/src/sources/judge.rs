@@ -3,13 +3,21 @@
 use serde::Serialize;
 use store::{SOURCE_HOURS, SourceRow};
 
-const HOUR_MICROS: i64 = 3_600_000_000;
+use super::{
+    lately::OfSource,
+    rhythm::{Missed, Rhythm},
+};
+use crate::time::rough;
+
 /// Nobody is silent before this.
 const QUIET_MICROS_MIN: i64 = 300_000_000;
-/// Quiet for so many times its usual gap, a source is silent.
-const GAPS: i64 = 6;
-/// Hours with events that tell a rhythm.
-const HOURS_MIN: usize = 3;
+/// A source that misses more events than these is silent: quiet for so many times its usual gap.
+pub(super) const GAPS: f64 = 6.0;
+/// Who is quiet for longer and misses no more sends too seldom to be judged.
+const SELDOM_MICROS: i64 = 7 * DAY_MICROS;
+/// What it takes to know a rhythm.
+pub(super) const LEARNING_MICROS: i64 = DAY_MICROS;
+const DAY_MICROS: i64 = 86_400_000_000;
 /// A change of rate that is worth a word.
 const CHANGE: f64 = 2.0;
 
@@ -34,10 +42,35 @@ pub(super) struct Judged {
     pub(super) condition: Condition,
     /// The rule that says so.
     pub(super) why: String,
-    /// Between two events in a usual hour; `None` while that is not known.
+    /// Between two events, as usual at this hour of the week; `None` while that is not known, and where nothing is usual.
     pub(super) usual_gap_micros: Option<i64>,
+    /// At this hour it usually says nothing.
+    pub(super) is_quiet_hour: bool,
     /// Since the last event.
     pub(super) quiet_micros: i64,
+    /// What its newest events tell, if there are any among those that are looked at.
+    pub(super) lately: Option<OfSource>,
+    /// Datagrams that the kernel drops where its datagrams arrive; `None` where that is not known.
+    pub(super) drops_per_min: Option<f64>,
+}
+
+/// What is to be seen to, whether it sends or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Sign {
+    /// Its clock is off.
+    Clock,
+    /// The kernel drops datagrams where it sends to.
+    Dropping,
+}
+
+impl Sign {
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Clock => "▲ clock",
+            Self::Dropping => "▲ drops",
+        }
+    }
 }
 
 impl Condition {
@@ -70,35 +103,34 @@ impl Condition {
 }
 
 impl Judged {
-    pub(super) fn new(row: SourceRow, now_micros: i64) -> Self {
-        let quiet_micros = (now_micros - row.last_seen.as_micros()).max(0);
-        let usual_gap_micros = usual_gap(&row, now_micros);
-        let rough = crate::time::rough;
-        let (condition, why) = match usual_gap_micros {
-            _ if quiet_micros <= QUIET_MICROS_MIN => (Condition::Ok, "an event in the last 5 min".to_owned()),
-            Some(gap) if quiet_micros > gap.saturating_mul(GAPS) => (
-                Condition::Silent,
-                format!(
-                    "quiet for {}, usually an event each {}",
-                    rough(quiet_micros),
-                    rough(gap)
-                ),
+    pub(super) fn new(row: SourceRow, rhythm: &Rhythm, now_micros: i64) -> Self {
+        let last = row.last_seen.as_micros();
+        let quiet_micros = (now_micros - last).max(0);
+        let usual_gap_micros = rhythm.gap_micros();
+        let missed = rhythm.missed(last, now_micros);
+        let (condition, so) = if quiet_micros <= QUIET_MICROS_MIN {
+            (Condition::Ok, None)
+        } else {
+            let (condition, so) = judge(missed, quiet_micros);
+            (condition, Some(so))
+        };
+        let why = match (so, missed) {
+            (None, _) => "an event in the last 5 min".to_owned(),
+            (Some(_), None) if now_micros - row.first_seen.as_micros() < LEARNING_MICROS => format!(
+                "quiet for {}; to know its rhythm takes {} h",
+                rough(quiet_micros),
+                LEARNING_MICROS / 3_600_000_000
             ),
-            Some(gap) => (
-                Condition::Ok,
-                format!(
-                    "quiet for {}, with an event each {} that is usual",
-                    rough(quiet_micros),
-                    rough(gap)
-                ),
-            ),
-            None => (
-                Condition::Unknown,
-                format!(
-                    "quiet for {}; it sent in fewer than {HOURS_MIN} of the last {SOURCE_HOURS} hours, which is no rhythm",
-                    rough(quiet_micros)
-                ),
-            ),
+            (Some(so), _) => match usual_gap_micros {
+                Some(gap) if condition == Condition::Silent => {
+                    format!(
+                        "quiet for {}, {so}; now an event each {}",
+                        rough(quiet_micros),
+                        rough(gap)
+                    )
+                }
+                Some(_) | None => format!("quiet for {}, {so}", rough(quiet_micros)),
+            },
         };
         Self {
             row,
@@ -106,7 +138,42 @@ impl Judged {
             condition,
             why,
             usual_gap_micros,
+            is_quiet_hour: rhythm.usual_now() == Some(0),
             quiet_micros,
+            lately: None,
+            drops_per_min: None,
+        }
+    }
+
+    /// The signs beside its condition.
+    pub(super) fn signs(&self) -> impl Iterator<Item = Sign> {
+        let is_off = self
+            .lately
+            .as_ref()
+            .is_some_and(|lately| lately.guess().is_some());
+        let drops = self.drops_per_min.is_some_and(|drops| drops > 0.0);
+        let clock = is_off.then_some(Sign::Clock);
+        clock.into_iter().chain(drops.then_some(Sign::Dropping))
+    }
+
+    /// What comes first where the worst is wanted first.
+    pub(super) fn rank(&self) -> i64 {
+        match self.condition {
+            Condition::Silent => 0,
+            Condition::Unknown | Condition::Muted | Condition::Ok if self.signs().next().is_some() => 1,
+            Condition::Unknown => 2,
+            Condition::Muted => 3,
+            Condition::Ok => 4,
+        }
+    }
+
+    /// "40 s", or why there is none.
+    pub(super) fn gap(&self) -> String {
+        match self.usual_gap_micros {
+            Some(gap) if gap < 1_000_000 => "under 1 s".to_owned(),
+            Some(gap) => rough(gap),
+            None if self.is_quiet_hour => "quiet hour".to_owned(),
+            None => "unknown".to_owned(),
         }
     }
 
@@ -138,32 +205,44 @@ impl Judged {
         }
     }
 
+    /// Events in this hour and the one before.
+    pub(super) fn last_hours(&self) -> u64 {
+        let [.., before, this_hour] = self.row.hours;
+        before + this_hour
+    }
+
     /// Events in the last 24 hours.
     pub(super) fn day(&self) -> u64 {
         self.row.hours.iter().sum()
     }
 }
 
-/// Of the whole hours in which it sent, the middle one's. The hours after its last event say nothing about how it was.
-fn usual_gap(row: &SourceRow, now_micros: i64) -> Option<i64> {
-    let this_hour = now_micros.div_euclid(HOUR_MICROS);
-    let last_hour = row.last_seen.as_micros().div_euclid(HOUR_MICROS).min(this_hour);
-    let silent_hours = usize::try_from(this_hour - last_hour).unwrap_or(SOURCE_HOURS);
-    // The hour that is under way, and the one in which it stopped, are not whole.
-    let whole = SOURCE_HOURS.saturating_sub(silent_hours + 1);
-    let mut counts: Vec<u64> = row
-        .hours
-        .iter()
-        .take(whole)
-        .copied()
-        .filter(|count| *count > 0)
-        .collect();
-    if counts.len() < HOURS_MIN {
-        return None;
-    }
-    counts.sort_unstable();
-    let middle = counts.get(counts.len() / 2).copied()?;
-    Some(HOUR_MICROS / i64::try_from(middle).unwrap_or(i64::MAX).max(1))
+/// What follows from what is missed, and the rule that says so.
+fn judge(missed: Option<Missed>, quiet_micros: i64) -> (Condition, String) {
+    #[expect(clippy::cast_precision_loss, reason = "five minutes")]
+    let active_min = QUIET_MICROS_MIN as f64;
+    let Some(missed) = missed else {
+        return (
+            Condition::Unknown,
+            "and nothing is known of this time in the weeks before".to_owned(),
+        );
+    };
+    let usual = match missed.events {
+        events if events <= 0.0 => "in which nothing is usual".to_owned(),
+        events if events < 1.0 => "in which less than one event is usual".to_owned(),
+        events => format!("in which about {events:.0} events are usual"),
+    };
+    let condition = match missed {
+        Missed {
+            events,
+            active_micros,
+        } if events > GAPS && active_micros > active_min => Condition::Silent,
+        _ if quiet_micros > SELDOM_MICROS => {
+            return (Condition::Unknown, "too seldom to be judged".to_owned());
+        }
+        _ => Condition::Ok,
+    };
+    (condition, usual)
 }
 
 #[cfg(test)]
@@ -171,61 +250,74 @@ mod tests {
     use event::Timestamp;
 
     use super::*;
+    use crate::sources::rhythm::{Past, hour_of};
 
     const NOW: i64 = 1_795_254_199_000_000;
 
-    fn judged(hours: [u64; SOURCE_HOURS], quiet_s: i64) -> Judged {
+    /// Long known, each hour of each week the same.
+    fn judged(events_per_hour: u32, quiet_s: i64) -> Judged {
+        judged_since(0, events_per_hour, quiet_s)
+    }
+
+    fn judged_since(first: i64, events_per_hour: u32, quiet_s: i64) -> Judged {
+        let last = NOW - quiet_s * 1_000_000;
         let row = SourceRow {
             hostname: "web01".to_owned(),
             apps: 1,
             peers: vec!["192.0.2.1".to_owned()],
-            first_seen: Timestamp::from_micros(0),
-            last_seen: Timestamp::from_micros(NOW - quiet_s * 1_000_000),
-            hours,
+            first_seen: Timestamp::from_micros(first),
+            last_seen: Timestamp::from_micros(last),
+            hours: [0; SOURCE_HOURS],
         };
-        Judged::new(row, NOW)
+        let past = Past::new((first, last), None, |_| events_per_hour);
+        Judged::new(row, &past.rhythm(hour_of(NOW)), NOW)
     }
 
     #[test]
     fn a_source_is_judged_by_its_own_rhythm() {
-        // One event a minute.
-        let busy = [60; SOURCE_HOURS];
-        assert_eq!(judged(busy, 10).condition, Condition::Ok);
+        assert_eq!(judged(60, 10).condition, Condition::Ok);
         assert_eq!(
-            judged(busy, 301).condition,
+            judged(60, 301).condition,
             Condition::Ok,
             "six gaps are six minutes"
         );
-        let silent = judged(busy, 361);
+        let silent = judged(60, 420);
         assert_eq!(silent.condition, Condition::Silent);
-        assert_eq!(silent.why, "quiet for 6 min, usually an event each 1 min");
+        assert_eq!(
+            silent.why,
+            "quiet for 7 min, in which about 7 events are usual; now an event each 1 min"
+        );
+        assert_eq!(silent.gap(), "1 min");
+        let busy = judged(3600, 299);
+        assert_eq!(
+            busy.condition,
+            Condition::Ok,
+            "nobody is silent before five minutes"
+        );
+        assert_eq!(judged(3600, 302).condition, Condition::Silent);
         // One an hour may be quiet for long.
-        let rare = [1; SOURCE_HOURS];
-        assert_eq!(judged(rare, 5 * 3600).condition, Condition::Ok);
-        assert_eq!(judged(rare, 7 * 3600).condition, Condition::Silent);
+        assert_eq!(judged(1, 5 * 3600).condition, Condition::Ok);
+        assert_eq!(judged(1, 7 * 3600).condition, Condition::Silent);
+        // It stays silent for weeks.
+        assert_eq!(judged(1, 20 * 86_400).condition, Condition::Silent);
     }
 
     #[test]
     fn too_little_is_unknown() {
-        let mut new = [0; SOURCE_HOURS];
-        new[SOURCE_HOURS - 1] = 1000;
-        assert_eq!(judged(new, 10).condition, Condition::Ok);
-        assert_eq!(judged(new, 1000).condition, Condition::Unknown);
-        let gone = judged([0; SOURCE_HOURS], 30 * 86_400);
+        let hour = 3_600_000_000;
+        let new = judged_since(NOW - 5 * hour, 60, 3600);
+        assert_eq!(new.condition, Condition::Unknown);
+        assert_eq!(new.why, "quiet for 1 h; to know its rhythm takes 24 h");
+        assert_eq!(judged_since(NOW - 5 * hour, 60, 10).condition, Condition::Ok);
+        let gone = judged(60, 40 * 86_400);
         assert_eq!(
             (gone.condition, gone.usual_gap_micros),
             (Condition::Unknown, None)
         );
+        assert_eq!(gone.gap(), "unknown");
         assert_eq!(gone.trend(), "nothing in 24 h");
-    }
-
-    #[test]
-    fn hours_after_the_last_event_do_not_count_as_its_rhythm() {
-        let mut hours = [60; SOURCE_HOURS];
-        hours[SOURCE_HOURS - 7..].fill(0);
-        let judged = judged(hours, 7 * 3600);
-        assert_eq!(judged.usual_gap_micros, Some(60_000_000));
-        assert_eq!(judged.condition, Condition::Silent);
-        assert_eq!(judged.trend(), "falling");
+        let never = judged(0, 3600);
+        assert_eq!((never.condition, &*never.gap()), (Condition::Ok, "quiet hour"));
+        assert_eq!(judged(0, 8 * 86_400).condition, Condition::Unknown);
     }
 }

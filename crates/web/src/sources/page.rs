@@ -1,48 +1,64 @@
-//! The pages: all sources, and one.
+//! The page of all sources, and the part of it that changes.
 
 use std::time::Instant;
 
 use askama::Template;
 use axum::{
-    extract::{Path, Query, State as Extract},
+    extract::{Query, State as Extract},
     response::Html as Page,
 };
 
 use super::{
-    api::{Listed, PAGE, Params, Via, kernel_drops, list as listed, one, via},
-    clock::{Last, last},
-    judge::Judged,
-    watch::{Expected, Watch},
-    watch_page::mutes,
+    clock::skew_text,
+    find::{By, Listed, Params, Sort, list as listed},
+    judge::{Judged, LEARNING_MICROS},
+    via::{Connected, Drops, Via, kernel_drops},
 };
 use crate::{
-    html::Html,
-    hub::Known,
-    problem::Problem,
-    search::{Ask, Drawing, quoted},
-    shell::Shell,
-    spark::spark,
-    state::State,
-    time,
+    html::Html, hub::Known, number::grouped, problem::Problem, shell::Shell, spark::spark, state::State, time,
 };
 
-/// Usual gaps are told from the hours of a day.
-const LEARNING_MICROS: i64 = 86_400_000_000;
+/// The states by which sources are filtered, and their words.
+const STATES: [(&str, &str); 7] = [
+    ("", "all"),
+    ("silent", "silent"),
+    ("clock", "clock off"),
+    ("dropping", "dropping"),
+    ("unknown", "unknown"),
+    ("muted", "muted"),
+    ("ok", "sends"),
+];
 
-/// Rows of one source's page.
-const LINES: usize = 20;
+/// What changes: `table.html`, which stands in `list.html`, and is asked for again and again.
+struct Table<'a> {
+    shell: &'a Shell,
+    params: &'a Params,
+    listed: &'a Listed,
+    sort: Sort,
+    connected: Connected<'a>,
+    drops: Vec<Drops>,
+    problem: Option<&'a Problem>,
+}
 
 #[derive(Template)]
 #[template(path = "sources/list.html")]
 struct List<'a> {
     shell: &'a Shell,
     params: &'a Params,
-    sources: &'a [Judged],
-    listed: &'a Listed,
-    known: Vec<Known>,
-    now: Instant,
-    next: Option<String>,
-    problem: Option<&'a Problem>,
+    table: &'a Table<'a>,
+}
+
+#[derive(Template)]
+#[template(path = "sources/table.html")]
+struct Fragment<'a> {
+    table: &'a Table<'a>,
+}
+
+/// A column, and what its head is.
+struct Head {
+    name: String,
+    by: Option<By>,
+    class: &'static str,
 }
 
 /// Where a source comes from, in one line.
@@ -66,10 +82,6 @@ fn via_text(all: &[Via]) -> Html {
     Html::line(&text.join(", "))
 }
 
-fn href(source: &Judged) -> String {
-    href_of(&source.row.hostname)
-}
-
 /// The page of a source.
 pub(super) fn href_of(hostname: &str) -> String {
     let name: String = form_urlencoded::byte_serialize(hostname.as_bytes()).collect();
@@ -78,25 +90,120 @@ pub(super) fn href_of(hostname: &str) -> String {
 }
 
 impl List<'_> {
+    fn states(&self) -> &'static [(&'static str, &'static str)] {
+        &STATES
+    }
+
+    /// The orders in the usual way round, and the one that is there.
+    fn orders(&self) -> Vec<(String, String)> {
+        let name = |by: By| format!("by {}", by.word());
+        let usual = By::ALL.map(|by| {
+            (
+                Sort {
+                    by,
+                    is_reversed: false,
+                }
+                .word(),
+                name(by),
+            )
+        });
+        let sort = self.table.sort;
+        let reversed = sort
+            .is_reversed
+            .then(|| (sort.word(), format!("{}, reversed", name(sort.by))));
+        usual.into_iter().chain(reversed).collect()
+    }
+}
+
+impl<'a> Table<'a> {
+    fn heads(&self) -> Vec<Head> {
+        let head = |name: &str, by, class| Head {
+            name: name.to_owned(),
+            by,
+            class,
+        };
+        vec![
+            head("State", Some(By::State), ""),
+            head("Host", Some(By::Hostname), ""),
+            head("Via", None, ""),
+            head("Per 5 min", Some(By::Rate), "count"),
+            head("24 h", None, ""),
+            head(
+                &format!("Last seen ({})", self.shell.preferences.zone_name),
+                Some(By::Last),
+                "",
+            ),
+            head("Usual gap", Some(By::Gap), ""),
+            head("Clock", Some(By::Clock), ""),
+            head("Defects", Some(By::Defects), "count"),
+            head("Why", None, ""),
+            head("Since", None, ""),
+        ]
+    }
+
+    /// Whether nothing is filtered.
+    fn is_all(&self) -> bool {
+        self.params.q.is_empty() && self.params.state.is_empty() && self.params.cursor.is_empty()
+    }
+
+    fn aria(&self, head: &Head) -> Option<&'static str> {
+        self.sort.aria(head.by?)
+    }
+
+    /// The same list in the order of a column.
+    fn sorted(&self, by: &By) -> String {
+        self.address(&self.sort.toggled(*by).word(), "")
+    }
+
+    fn address(&self, sort: &str, cursor: &str) -> String {
+        let mut params = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in [
+            ("q", &*self.params.q),
+            ("state", &*self.params.state),
+            ("sort", sort),
+            ("cursor", cursor),
+        ] {
+            if !value.is_empty() {
+                params.append_pair(name, value);
+            }
+        }
+        match params.finish() {
+            params if params.is_empty() => "/sources".to_owned(),
+            params => format!("/sources?{params}"),
+        }
+    }
+
+    fn next(&self) -> Option<String> {
+        let next = self.listed.next.as_ref()?;
+        Some(self.address(&self.sort.word(), next))
+    }
+
     fn name(&self, source: &Judged) -> Html {
         Html::line(source.name())
     }
 
     fn href(&self, source: &Judged) -> String {
-        href(source)
+        href_of(&source.row.hostname)
     }
 
     fn via(&self, source: &Judged) -> Html {
-        via_text(&via(source, &self.known, self.now))
+        via_text(&self.connected.via(source))
     }
 
     fn spark(&self, source: &Judged) -> String {
         spark(&source.row.hours)
     }
 
-    fn this_hour(&self, source: &Judged) -> u64 {
-        let [.., this_hour] = source.row.hours;
-        this_hour
+    /// Events in the last five minutes; "≈" before an estimate.
+    fn rate(&self, source: &Judged) -> String {
+        match self.listed.lately.rate(&source.row.hostname) {
+            Some((events, true)) => grouped(events),
+            Some((events, false)) if events > 0 => format!("≈ {}", grouped(events)),
+            // Too slow to be among the newest events.
+            Some((_, false)) if source.last_hours() > 0 => "few".to_owned(),
+            Some((_, false)) => "0".to_owned(),
+            None => "unknown".to_owned(),
+        }
     }
 
     fn last_seen(&self, source: &Judged) -> String {
@@ -107,40 +214,39 @@ impl List<'_> {
         format!("{at}, {} ago", time::rough(source.quiet_micros))
     }
 
-    fn gap(&self, source: &Judged) -> String {
-        source
-            .usual_gap_micros
-            .map_or_else(|| "unknown".to_owned(), time::rough)
+    fn clock(&self, source: &Judged) -> String {
+        let skew = source.lately.as_ref().and_then(|lately| lately.skew_micros());
+        skew.map_or_else(|| "–".to_owned(), skew_text)
+    }
+
+    fn defects(&self, source: &Judged) -> String {
+        let share = source.lately.as_ref().map(|lately| lately.defect_share() * 100.0);
+        match share {
+            None => "–".to_owned(),
+            Some(share) if share > 0.0 && share < 1.0 => "< 1 %".to_owned(),
+            Some(share) => format!("{share:.0} %"),
+        }
     }
 
     fn since(&self, source: &Judged) -> String {
         time::show(source.row.first_seen, &self.shell.preferences.zone, "%Y-%m-%d")
     }
 
-    /// How long ago the first of all was seen, while that is less than a day.
+    /// How long ago the first of all was seen, while that is less than it takes to know a rhythm.
     fn learning(&self) -> Option<String> {
-        let sources = self.listed.sources.iter().filter(|source| source.is_seen);
-        let first = sources.map(|source| source.row.first_seen).min()?;
+        let first = self.listed.first_seen?;
         let age = event::Timestamp::now().as_micros() - first.as_micros();
         (self.listed.is_whole && self.params.q.is_empty() && age < LEARNING_MICROS).then(|| time::rough(age))
     }
+}
 
-    fn drops(&self) -> Vec<(String, f64)> {
-        kernel_drops(&self.known, self.now)
-    }
-
-    fn next(&self) -> Option<String> {
-        let next = self.next.as_ref()?;
-        let mut params = form_urlencoded::Serializer::new(String::new());
-        params
-            .append_pair("q", &self.params.q)
-            .append_pair("state", &self.params.state)
-            .append_pair("cursor", next);
-        Some(format!("/sources?{}", params.finish()))
-    }
-
-    fn is_state(&self, word: &str) -> bool {
-        self.params.state == word
+impl Drops {
+    fn rate(&self) -> String {
+        match self.per_min {
+            Some(per_min) if per_min > 0.0 => format!(", {per_min:.0} per minute now"),
+            Some(_) => ", none in the last minute".to_owned(),
+            None => String::new(),
+        }
     }
 }
 
@@ -149,130 +255,43 @@ pub(super) async fn list(
     shell: Shell,
     Query(params): Query<Params>,
 ) -> Result<Page<String>, Problem> {
-    let begin = params.begin()?;
-    let found = listed(&state, &params).await;
+    let known: Vec<Known> = state.hub.all();
+    let sort = Sort::of(&params.sort)?;
+    let found = listed(&state, &params, &known).await;
+    if let Err(problem) = &found
+        && problem.is_about_visitor()
+    {
+        return Err(problem.clone());
+    }
     let nothing = Listed {
-        sources: Vec::new(),
-        silent: 0,
         is_whole: true,
+        ..Listed::default()
     };
     let all = found.as_ref().unwrap_or(&nothing);
-    let rest = all.sources.get(begin..).unwrap_or_default();
-    let page = rest.get(..PAGE).unwrap_or(rest);
-    let view = List {
-        shell: &shell.titled(format!("{} sources", all.sources.len()), "/sources"),
+    let title = match all.silent {
+        0 => format!("{} sources", all.n),
+        silent => format!("{silent} silent of {} sources", all.n),
+    };
+    let shell = shell.titled(title, "/sources");
+    let now = Instant::now();
+    let table = Table {
+        shell: &shell,
         params: &params,
-        sources: page,
         listed: all,
-        known: state.hub.all(),
-        now: Instant::now(),
-        next: (rest.len() > page.len()).then(|| (begin + page.len()).to_string()),
+        sort,
+        connected: Connected::of(&known, now),
+        drops: kernel_drops(&known, now),
         problem: found.as_ref().err(),
     };
-    Ok(Page(view.render().map_err(Problem::internal)?))
-}
-
-#[derive(Template)]
-#[template(path = "sources/source.html")]
-struct Source<'a> {
-    shell: &'a Shell,
-    source: &'a Judged,
-    name: Html,
-    via: Vec<Via>,
-    last: Option<&'a Last>,
-    trouble: Option<&'a Problem>,
-    spark: String,
-    rows: String,
-    search: String,
-    tail: String,
-    href: String,
-    mutes: [(&'static str, &'static str); 5],
-    /// Whether it is muted now.
-    is_muted: bool,
-    expected: Option<Expectation>,
-}
-
-/// That a source is expected to speak.
-struct Expectation {
-    every: String,
-    author: String,
-    /// By a pattern, which has other sources too.
-    pattern: Option<String>,
-}
-
-impl Expectation {
-    fn of(hostname: &str, expected: &Expected) -> Self {
-        Self {
-            every: expected.every_text(),
-            author: expected.author.clone(),
-            pattern: (expected.name != hostname).then(|| expected.name.clone()),
+    let html = if params.part == "table" {
+        Fragment { table: &table }.render()
+    } else {
+        List {
+            shell: &shell,
+            params: &params,
+            table: &table,
         }
-    }
-}
-
-impl Source<'_> {
-    fn at(&self, at: &event::Timestamp) -> String {
-        time::seconds(*at, &self.shell.preferences.zone)
-    }
-
-    fn is_expected_itself(&self) -> bool {
-        self.expected
-            .as_ref()
-            .is_some_and(|expected| expected.pattern.is_none())
-    }
-
-    fn gap(&self) -> String {
-        let gap = self.source.usual_gap_micros;
-        gap.map_or_else(|| "unknown".to_owned(), time::rough)
-    }
-
-    fn text(&self, text: &str) -> Html {
-        Html::line(text)
-    }
-}
-
-pub(super) async fn source(
-    Extract(state): Extract<State>,
-    shell: Shell,
-    Path(hostname): Path<String>,
-) -> Result<Page<String>, Problem> {
-    let source = one(&state, &hostname).await?;
-    let watch = Watch::load(&state).await?;
-    let (expected, muted) = watch.of(&hostname, event::Timestamp::now());
-    let told = last(&state, &hostname).await;
-    let query = format!("host:{}", quoted(&hostname));
-    let ask = Ask::default().with_query(&*query).last("24h");
-    let shell = shell.titled("Source", "/sources");
-    let rows = match &told {
-        Ok(told) => {
-            let asked = crate::tail::asked(&state, &shell, query.clone()).await?;
-            let newest = told.rows.get(..LINES).unwrap_or(&told.rows);
-            Drawing::new(&asked)
-                .rows(newest, None)
-                .map_err(Problem::internal)?
-        }
-        Err(_) => String::new(),
+        .render()
     };
-    let view = Source {
-        name: Html::line(source.name()),
-        via: via(&source, &state.hub.all(), Instant::now()),
-        last: told.as_ref().ok(),
-        trouble: told.as_ref().err(),
-        spark: spark(&source.row.hours),
-        rows,
-        search: ask.href(),
-        href: href_of(&hostname),
-        mutes: mutes(),
-        is_muted: muted.is_some(),
-        expected: expected.map(|expected| Expectation::of(&hostname, expected)),
-        tail: format!(
-            "/tail?{}",
-            form_urlencoded::Serializer::new(String::new())
-                .append_pair("q", &query)
-                .finish()
-        ),
-        shell: &shell,
-        source: &source,
-    };
-    Ok(Page(view.render().map_err(Problem::internal)?))
+    Ok(Page(html.map_err(Problem::internal)?))
 }

@@ -1,11 +1,15 @@
 //! What people say of sources: which are expected to speak, even if they never did, and which are muted for a while.
 
+mod keep;
+
 use std::{collections::HashMap, time::Duration};
 
 use axum::http::StatusCode;
 use event::Timestamp;
 use serde::{Deserialize, Serialize};
 use store::{Note, SOURCE_HOURS, SourceRow, Subject};
+
+pub(super) use self::keep::{add, forget, mute, replace, unmute};
 
 use super::judge::{Condition, Judged};
 use crate::{problem::Problem, state::State, time};
@@ -216,7 +220,10 @@ impl Expected {
                 time::rough(quiet_micros)
             ),
             usual_gap_micros: None,
+            is_quiet_hour: false,
             quiet_micros,
+            lately: None,
+            drops_per_min: None,
         }
     }
 }
@@ -255,81 +262,10 @@ fn fits(pattern: &str, name: &str) -> bool {
     true
 }
 
-/// Makes `wanted` the list of those that are expected. Who is in it already stays as it was.
-pub(super) async fn replace(
-    state: &State,
-    wanted: Vec<(String, Duration)>,
-    author: &str,
-) -> Result<(), Problem> {
-    if wanted.len() > NOTES_MAX {
-        return Err(refuse(format!("At most {NOTES_MAX} sources can be expected.")));
-    }
-    let notes = state.store.notes();
-    let now = Watch::load(state).await?.expected;
-    for old in &now {
-        if !wanted.iter().any(|(name, _)| *name == old.name) {
-            notes.remove(Subject::Expected, &old.name).await?;
-        }
-    }
-    for (name, every) in wanted {
-        if !now.iter().any(|old| old.name == name && old.every == every) {
-            put(state, name, every, author).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Expects one more.
-pub(super) async fn add(state: &State, name: String, every: Duration, author: &str) -> Result<(), Problem> {
-    if state.store.notes().count(Subject::Expected).await? >= NOTES_MAX as u64 {
-        return Err(refuse(format!("At most {NOTES_MAX} sources can be expected.")));
-    }
-    put(state, name, every, author).await
-}
-
-async fn put(state: &State, name: String, every: Duration, author: &str) -> Result<(), Problem> {
-    let expected = Expected {
-        name,
-        every,
-        author: author.to_owned(),
-        at: Timestamp::now(),
-    };
-    tracing::info!(source = expected.name, author, "source expected");
-    Ok(state.store.notes().put(&expected.note()?).await?)
-}
-
-/// Expects it no more; false when it was not.
-pub(super) async fn forget(state: &State, name: &str) -> Result<bool, Problem> {
-    Ok(state.store.notes().remove(Subject::Expected, name).await?)
-}
-
-/// Nobody is told of its silence until then.
-pub(super) async fn mute(state: &State, name: &str, until: Timestamp, author: &str) -> Result<(), Problem> {
-    let body = MutedBody {
-        until_micros: until.as_micros(),
-    };
-    let note = Note {
-        subject: Subject::Muted,
-        key: checked(name)?.to_owned(),
-        author: author.to_owned(),
-        at: Timestamp::now(),
-        body: serde_json::to_string(&body).map_err(Problem::internal)?,
-    };
-    let notes = state.store.notes();
-    notes.put(&note).await?;
-    notes.trim(Subject::Muted, NOTES_MAX).await?;
-    tracing::info!(source = name, author, %until, "source muted");
-    Ok(())
-}
-
-/// False when it was not muted.
-pub(super) async fn unmute(state: &State, name: &str) -> Result<bool, Problem> {
-    Ok(state.store.notes().remove(Subject::Muted, checked(name)?).await?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::rhythm::Rhythm;
 
     const NOW: i64 = 1_795_254_199_000_000;
 
@@ -370,7 +306,7 @@ mod tests {
             last_seen: Timestamp::from_micros(NOW - 1_000_000_000),
             hours: [0; SOURCE_HOURS],
         };
-        let judged = || Judged::new(row.clone(), NOW);
+        let judged = || Judged::new(row.clone(), &Rhythm::default(), NOW);
         assert_eq!(judged().condition, Condition::Unknown);
         let mut watch = Watch {
             expected: vec![expected("web*", 600, 0), expected("*", 86_400, 0)],

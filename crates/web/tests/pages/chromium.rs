@@ -7,6 +7,7 @@ mod looks;
 mod pipeline;
 mod screenshots;
 mod search;
+mod sources;
 mod tail;
 
 use std::{

@@ -198,7 +198,9 @@ async fn sources_are_walked_by_keys() {
     assert_eq!(browser.run("return document.activeElement.name").await, "for");
     browser.open("/sources").await;
     browser.press("s").await;
-    browser.until("location.search === '?q=&state=silent'").await;
+    browser
+        .until("location.search === '?q=&state=silent&sort='")
+        .await;
     browser.close().await;
     pages.stop().await;
 }
