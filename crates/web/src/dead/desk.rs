@@ -23,6 +23,10 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use super::{key::Keys, progress::Progress, trial::Failure};
 use crate::problem::Problem;
 
+mod slow;
+
+use self::slow::Slow;
+
 /// Letters that a look shows; of more, the oldest. They are in memory, each without its body.
 pub(super) const LETTERS_MAX: usize = 5000;
 /// A look that is not older is not made again.
@@ -85,22 +89,6 @@ impl Look {
     /// Whether it saw all letters.
     pub(super) const fn is_whole(&self) -> bool {
         self.seen == self.total
-    }
-}
-
-/// While letters are put back slowly.
-struct Slow(Arc<AtomicBool>);
-
-impl Slow {
-    fn begin(is_slow: &Arc<AtomicBool>) -> Self {
-        is_slow.store(true, Ordering::Relaxed);
-        Self(Arc::clone(is_slow))
-    }
-}
-
-impl Drop for Slow {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
     }
 }
 
