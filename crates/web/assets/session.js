@@ -6,7 +6,7 @@ const user = document.documentElement.dataset.user;
 const parsed = (html) => new DOMParser().parseFromString(html, "text/html");
 
 /** Whether what is sent now is sent by somebody; asks them to sign in again if it must. */
-export async function ready() {
+async function ready() {
   const answer = await fetch("/api/v1/sessions", { method: "HEAD" });
   return answer.status !== 401 || signIn();
 }
@@ -55,11 +55,12 @@ async function signIn() {
 
 let asked = null;
 
+// Before modules that send forms themselves.
 addEventListener("submit", async (event) => {
   const form = event.target;
-  // What a module sends itself asks for itself.
-  if (form.method !== "post" || event.defaultPrevented || asked === form || form.matches("[action^='/sign-']")) return;
+  if (form.method !== "post" || asked === form || form.matches("[action^='/sign-']")) return;
   event.preventDefault();
+  event.stopImmediatePropagation();
   const sent = event.submitter;
   try {
     if (!(await ready())) return;
@@ -69,4 +70,4 @@ addEventListener("submit", async (event) => {
   asked = form;
   form.requestSubmit(sent);
   asked = null;
-});
+}, true);
