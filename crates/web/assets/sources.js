@@ -37,20 +37,29 @@ function stayFresh() {
   let asked = 0;
   let isAsking = false;
 
+  /** What is there now; null where nobody answers, or leads whoever is signed out elsewhere. */
+  async function ask() {
+    try {
+      const answer = await fetch(url, { signal: AbortSignal.timeout(STALE) });
+      if (!answer.ok || answer.redirected) return null;
+      const next = document.createElement("template");
+      next.innerHTML = await answer.text();
+      return next.content;
+    } catch {
+      return null;
+    }
+  }
+
   async function refresh() {
     isAsking = true;
     asked = Date.now();
     try {
-      const answer = await fetch(url, { signal: AbortSignal.timeout(STALE) });
-      // Whoever is signed out is led elsewhere.
-      if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
-      const next = document.createElement("template");
-      next.innerHTML = await answer.text();
-      if (patch(shown, next.content)) fresh = Date.now();
-    } catch {
+      const table = await ask();
       // How old the data are is told below.
+      if (table && patch(shown, table)) fresh = Date.now();
+    } finally {
+      isAsking = false;
     }
-    isAsking = false;
   }
 
   setInterval(() => {
@@ -93,7 +102,11 @@ function patch(shown, next) {
   };
   const head = shown.querySelector("h1").textContent;
   for (const css of ["h1", "#source-notes", "#source-pages"]) same(shown.querySelector(css), next.querySelector(css));
-  were.forEach((row, at) => [...row.cells].forEach((cell, column) => same(cell, are[at].cells[column])));
+  were.forEach((row, at) => {
+    // A cell that is put in place of another one leaves its row.
+    const cells = [...are[at].cells];
+    [...row.cells].forEach((cell, column) => same(cell, cells[column]));
+  });
   if (shown.querySelector("h1").textContent !== head) say(shown.querySelector("h1").textContent);
   return isWhole;
 }
