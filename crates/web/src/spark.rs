@@ -5,8 +5,11 @@ use std::fmt::Write as _;
 const BAR_WIDTH: usize = 4;
 const BAR_HEIGHT: u64 = 16;
 
-/// The bars of `counts`; the largest has the full height.
+/// The bars of `counts`; the largest has the full height. Empty where there are none.
 pub(crate) fn spark(counts: &[u64]) -> String {
+    if counts.iter().all(|count| *count == 0) {
+        return String::new();
+    }
     let most = counts.iter().copied().max().unwrap_or(0).max(1);
     let mut svg = format!(
         "<svg class=\"spark\" viewBox=\"0 0 {} {BAR_HEIGHT}\" aria-hidden=\"true\">",
