@@ -198,6 +198,10 @@ mod tests {
         })
     }
 
+    fn pictured(known: &[Known], fills: &Answers, now: Instant) -> Picture {
+        Picture::new(&Settings::default(), known, fills, Window::Now, now)
+    }
+
     fn node<'a>(picture: &'a Picture, id: &str) -> &'a Node {
         picture.nodes.iter().find(|node| node.id == id).unwrap()
     }
@@ -209,7 +213,7 @@ mod tests {
             ("shipper-pgsql".to_owned(), fill(3, 0)),
             ("dead".to_owned(), fill(0, 0)),
         ]));
-        let picture = Picture::new(&Settings::default(), &[], &fills, Window::Now, Instant::now());
+        let picture = pictured(&[], &fills, Instant::now());
         let parser = node(&picture, "parser");
         assert_eq!(
             (parser.in_s, parser.level(), parser.is_hollow),
@@ -234,13 +238,13 @@ mod tests {
         }
         let fills: Answers = Arc::new(BTreeMap::from([("parser".to_owned(), fill(1, 1))]));
         let now = start + Duration::from_secs(11);
-        let picture = Picture::new(&Settings::default(), &hub.all(), &fills, Window::Now, now);
+        let picture = pictured(&hub.all(), &fills, now);
         let queue = node(&picture, "queue:parser");
         assert_eq!((queue.in_s, queue.out_s), (Some(10.0), Some(9.0)));
         assert_eq!(node(&picture, "parser").level(), Level::Ok);
 
         let later = start + Duration::from_secs(60);
-        let picture = Picture::new(&Settings::default(), &hub.all(), &fills, Window::Now, later);
+        let picture = pictured(&hub.all(), &fills, later);
         let parser = node(&picture, "parser");
         assert_eq!((parser.in_s, parser.level()), (None, Level::Bad));
         assert_eq!(parser.worst().unwrap().text, "silent");
@@ -265,13 +269,7 @@ mod tests {
             let mut off = beat("parser", "a", 1, 0);
             off.at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
             hub.hear(off, now);
-            let picture = Picture::new(
-                &Settings::default(),
-                &hub.all(),
-                &Answers::default(),
-                Window::Now,
-                now,
-            );
+            let picture = pictured(&hub.all(), &Answers::default(), now);
             let worst = node(&picture, "parser").worst().map(|problem| &*problem.text);
             assert_eq!(worst, told, "{seconds}");
         }
@@ -287,13 +285,7 @@ mod tests {
             why: "the store is away".to_owned(),
         }];
         hub.hear(told, now);
-        let picture = Picture::new(
-            &Settings::default(),
-            &hub.all(),
-            &Answers::default(),
-            Window::Now,
-            now,
-        );
+        let picture = pictured(&hub.all(), &Answers::default(), now);
         let worst = node(&picture, "shipper-pgsql").worst().unwrap().text.clone();
         assert!(worst.contains("the store is away"), "{worst}");
     }
